@@ -1,0 +1,74 @@
+"""Compile csrc/ into ganglion.protocol._native (cffi, API mode, stable ABI).
+
+The public headers are the only list of what Python may call: the text between a
+``// <cdef>`` and a ``// </cdef>`` line of each header, in the order below, is what
+cffi reads. Nothing is declared twice.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sysconfig
+from pathlib import Path
+
+from cffi import FFI
+from setuptools import Extension
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+INCLUDE = ROOT / "csrc" / "include"
+HEADERS = ("codes.h", "wire.h", "core.h", "loop.h", "link.h", "runtime.h")
+PACKAGES = ("protocol", "daemons", "clients")
+CDEF = re.compile(r"^// <cdef>\n(.*?)^// </cdef>$", re.MULTILINE | re.DOTALL)
+
+
+def public_headers() -> list[str]:
+    """The headers that exist, in dependency order."""
+    return [name for name in HEADERS if (INCLUDE / "ganglion" / name).exists()]
+
+
+def cdef() -> str:
+    """What the headers show to Python."""
+    texts = ((INCLUDE / "ganglion" / name).read_text() for name in public_headers())
+    return "\n".join(block for text in texts for block in CDEF.findall(text))
+
+
+def c_files(pattern: str) -> list[str]:
+    return sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").glob(pattern))
+
+
+class BuildExt(build_ext):
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        (native,) = self.extensions
+        native.sources = c_files("src/**/*.c")
+        native.depends = [*c_files("**/*.h"), "build_ext.py"]  # depends reach the sdist
+        native.include_dirs = ["csrc/include", "csrc/src"]
+        native.extra_compile_args = ["-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-D_GNU_SOURCE"]
+        native.libraries = ["rt", "pthread"]
+        # Free-threaded builds have no stable ABI.
+        native.py_limited_api = not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+    def build_extension(self, ext: Extension) -> None:
+        ffi, glue = FFI(), Path(self.build_temp) / "_native.c"
+        ffi.cdef(cdef())
+        ffi.set_source(ext.name, "\n".join(f'#include "ganglion/{h}"' for h in public_headers()))
+        glue.parent.mkdir(parents=True, exist_ok=True)
+        ffi.emit_c_code(str(glue))
+        ext.sources = [str(glue), *ext.sources]
+        super().build_extension(ext)
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode or self.inplace:
+            link_view()
+
+
+def link_view() -> None:
+    """build/typed/ganglion/*: the tree as mypy and pyright see it in an editable install."""
+    view = ROOT / "build" / "typed" / "ganglion"
+    shutil.rmtree(view, ignore_errors=True)
+    view.mkdir(parents=True)
+    for name in PACKAGES:
+        (view / name).symlink_to(ROOT / name, target_is_directory=True)
