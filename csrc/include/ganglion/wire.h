@@ -90,7 +90,8 @@ typedef struct gn_span {
 typedef struct gn_msg {
     uint8_t type;   /* GN_CONTROL .. GN_ACK */
     uint8_t flags;  /* GN_MSG_* */
-    uint16_t code;  /* 0, or why this is not a message; then only whole (and, where it could be read, task) count */
+    uint16_t code;  /* 0, or why this is not a message; then only whole (its header, or at most 1024 bytes of what
+                     * stands in place of one) and, where it could be read (GN_MSG_TASK), task count */
     uint16_t verb;  /* enum gn_verb when type is not DATA and the action is a known verb, else 0 */
     gn_span whole;  /* all of it, without the LF */
     gn_span action;
@@ -101,10 +102,12 @@ typedef struct gn_msg {
 
 /* One for each stream; zero it first. For a datagram use a zeroed one each time. */
 typedef struct gn_parser {
-    uint64_t skip;    /* bytes still to be thrown away: the rest of a payload over the limit */
-    uint32_t scanned; /* bytes of the unfinished message already searched for its end */
-    uint8_t resync;   /* throwing away up to the next LF, after an error */
-    uint32_t inline_bytes_max; /* 0: GN_INLINE_BYTES_MAX */
+    uint64_t skip;             /* bytes still to be thrown away: the rest of a payload over the limit */
+    uint32_t scanned;          /* bytes of the unfinished message already searched for its end */
+    uint32_t need;             /* bytes at which the unfinished message is decided; 0: its header is not whole yet */
+    uint32_t inline_bytes_max; /* 0: GN_INLINE_BYTES_MAX; at most 1 GiB counts */
+    uint8_t resync;            /* throwing away up to the next LF, after an error */
+    uint8_t counted;           /* the unfinished message has len=: only need decides, no LF does */
 } gn_parser;
 
 /* Read up to `cap` messages from buf[0..len). Returns how many were stored in out.
@@ -113,8 +116,11 @@ typedef struct gn_parser {
  * left unconsumed when fewer than cap messages came back.
  * final != 0: buf ends a datagram or the stream: trailing NULs are dropped, the last LF may
  * be missing, and an unfinished message is an error message (GN_TRUNCATED / GN_BAD_LEN).
- * Blank lines (LF or CR LF alone) are skipped. A CR before the LF of a message without len
- * belongs to the payload. */
+ * Blank lines (LF or CR LF alone) and NULs before a message are skipped. A CR before the LF of a message
+ * without len belongs to the payload. After GN_BAD_LEN and GN_TOO_BIG no byte that len counted is ever
+ * read as a message: reading goes on behind the first LF after them.
+ * The messages do not depend on how a stream is cut. Work is linear in the bytes, however they are cut.
+ * A buffer over 2 GiB is read up to there: call again with the rest, as after a full out. */
 size_t gn_parse(gn_parser *parser, const uint8_t *buf, size_t len, int final,
                 gn_msg *out, size_t cap, size_t *consumed);
 
@@ -125,7 +131,9 @@ typedef struct gn_params {
     gn_span from, via, after, ct, shape, blob, tp, need, hops; /* raw, still percent-encoded */
 } gn_params;
 
-/* Decode m's parameters. Returns 0 or a code (GN_BAD_PARAM, GN_BAD_NUMBER, GN_BAD_PERCENT). A key given twice: the last counts. */
+/* Decode m's parameters. Returns 0 or a code (GN_BAD_PARAM, GN_BAD_NUMBER, GN_BAD_PERCENT). A key given twice: the last counts.
+ * Ranges: prio 0..9; ack and trace 0 or 1; tries and try below 2^32; the times (ts ttl delay lease keep) below 2^53, so
+ * that a sum of two never overflows and every language can hold them; token, seq and len below 2^64. */
 int gn_params_read(const uint8_t *buf, const gn_msg *m, gn_params *out);
 
 /* Find one parameter by key in m. 1 and *value set, or 0. */
@@ -138,7 +146,8 @@ ptrdiff_t gn_escape(const uint8_t *src, size_t len, uint8_t *dst, size_t cap);
 
 /* Write one message with its LF. params is written as given (without the first ";"; any len=
  * in it is an error); len= is added when the payload holds an LF, ends in NUL, or is empty-but-needed.
- * A NULL payload writes no payload field; a NULL task writes no task field (then params must be empty).
+ * A NULL payload writes no payload field; a NULL task writes no task field (then params must be empty), or an
+ * empty one where the payload would otherwise be read as a task field ("DATA:X::hello").
  * Returns bytes written, or -1 if cap is too small, or -(100 + code) for fields that break the grammar. */
 ptrdiff_t gn_format(uint8_t *dst, size_t cap, int type, const char *action, size_t action_len,
                     const char *task, size_t task_len, const char *params, size_t params_len,

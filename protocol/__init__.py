@@ -1,0 +1,1 @@
+"""Ganglion's protocol: what is said and how it travels."""
