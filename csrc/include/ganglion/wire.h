@@ -73,6 +73,7 @@ enum gn_param {
 
 #define GN_ACTION_BYTES_MAX 32
 #define GN_TASK_BYTES_MAX 64
+#define GN_KEY_BYTES_MAX 16        /* of a header parameter */
 #define GN_HEADER_BYTES_MAX 1024   /* type to the byte before the payload's colon */
 #define GN_INLINE_BYTES_MAX 65536  /* payload that may stand in a message, on any transport */
 #define GN_MESSAGE_BYTES_MAX 66562 /* header, colon, payload, LF */

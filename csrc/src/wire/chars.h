@@ -16,7 +16,8 @@ enum {
     GN_CHAR_KEY = 8,          /* a-z 0-9 _ */
     GN_CHAR_VALUE = 16,       /* printable ASCII but : ; % */
     GN_CHAR_HEX = 32,         /* 0-9 A-F a-f */
-    GN_CHAR_PLAIN = 64        /* gn_escape leaves it as it is: a VALUE other than space */
+    GN_CHAR_PLAIN = 64,       /* gn_escape leaves it as it is: a VALUE other than space */
+    GN_CHAR_KEY_FIRST = 128   /* a-z */
 };
 
 extern const uint8_t gn_chars[256];

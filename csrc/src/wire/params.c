@@ -50,9 +50,10 @@ int gn_params_walk(const uint8_t *text, uint32_t len, struct gn_walk *walk)
     for (;;) {
         uint32_t key = i, value;
 
-        while (i < len && gn_is(text[i], GN_CHAR_KEY))
-            i++;
-        if (i == len || i == key || text[i] != '=')
+        if (i < len && gn_is(text[i], GN_CHAR_KEY_FIRST))
+            while (i < len && gn_is(text[i], GN_CHAR_KEY))
+                i++;
+        if (i == len || i == key || i - key > GN_KEY_BYTES_MAX || text[i] != '=')
             return stop(walk, i, len, GN_BAD_PARAM);
         value = ++i;
         for (;; i++) {
