@@ -1,0 +1,161 @@
+"""How a peer reaches its coordinator: the first transport of the list that works.
+
+Transports are a list, tried in order: ``mqueue`` (a queue of the peer's own and the coordinator's
+queue) and ``unix`` (a stream socket). When a queue cannot be made the next one is taken, and that is
+said once on the ``ganglion`` logger.
+
+Owns: the descriptors of one peer. May import: queues, sockets, the ledger. Knows no messages.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ganglion.protocol._native import ffi, lib
+from ganglion.protocol.errors import TransportError, UsageError
+from ganglion.protocol.instance import Instance
+from ganglion.protocol.transport import ledger, mqueue, unix
+
+log = logging.getLogger("ganglion")
+
+TRANSPORTS = ("mqueue", "unix")
+
+
+class NoCoordinatorError(TransportError):
+    """Nothing serves this instance."""
+
+
+def choose(transport: str) -> tuple[str, ...]:
+    """The list of transports that a setting names: ``auto``, or one or more of them with commas.
+
+    Raises:
+        UsageError: a word that is no transport.
+    """
+    if transport == "auto":
+        return TRANSPORTS
+    names = tuple(word.strip() for word in transport.split(",") if word.strip())
+    for name in names:
+        if name not in TRANSPORTS:
+            raise UsageError(f"transport {name!r}: use auto, {' or '.join(TRANSPORTS)}")
+    return names or TRANSPORTS
+
+
+@dataclass(slots=True)
+class Route:
+    """What a peer needs to reach its coordinator over one transport."""
+
+    kind: str
+    queue: str = ""
+    inbox: mqueue.OwnedQueue | None = None
+    socket_path: str = ""
+
+    def close(self) -> None:
+        """Remove the peer's queue."""
+        if self.inbox is not None:
+            self.inbox.close()
+            self.inbox = None
+
+
+def prepare(
+    instance: Instance,
+    name: str,
+    transports: Sequence[str] = TRANSPORTS,
+    slots: int = mqueue.PEER_SLOTS,
+    slot_bytes: int = mqueue.PEER_SLOT_BYTES,
+) -> Route:
+    """Make the peer's side of the first transport of the list that can be had.
+
+    The coordinator need not be there yet.
+
+    Raises:
+        NameTakenError: a living process has this peer name.
+        TransportError: no transport of the list can be had.
+    """
+    instance.make_dirs()
+    reasons = []
+    for kind in transports:
+        if kind == "unix":
+            if reasons:
+                log.warning("using the Unix socket instead of a queue: %s", reasons[0])
+            return Route("unix", socket_path=str(instance.socket_path))
+        try:
+            inbox = mqueue.OwnedQueue(
+                instance.ledger_dir, instance.peer_queue(name), slots, slot_bytes
+            )
+        except TransportError as error:
+            reasons.append(error.strerror or str(error))
+            continue
+        return Route("mqueue", queue=instance.queue, inbox=inbox)
+    raise TransportError(0, "; ".join(reasons) or "no transport given")
+
+
+class Endpoint:
+    """An open link to the coordinator: ``link`` is the C side (csrc/include/ganglion/link.h).
+
+    Raises:
+        NoCoordinatorError: none serves this instance.
+        TransportError, NameTakenError: as ``prepare``.
+    """
+
+    def __init__(self, instance: Instance, name: str, transports: Sequence[str]) -> None:
+        self.name = name
+        self._socket: socket.socket | None = None
+        self._coordinator: Any = None
+        kinds = list(transports)
+        if "mqueue" in kinds:
+            # A queue without a living owner is a letter box nobody empties.
+            if ledger.is_owned(instance.ledger_dir, instance.queue):
+                self._coordinator = mqueue.open_queue(instance.queue)
+            if self._coordinator is None:
+                kinds.remove("mqueue")
+        if not kinds:
+            raise NoCoordinatorError(0, no_coordinator(instance))
+        self.route = prepare(instance, name, kinds)
+        try:
+            self.link: Any = self._open(instance)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, instance: Instance) -> Any:
+        if self.route.inbox is not None:
+            link = lib.gn_link_mqueue(
+                self.name.encode(), self.route.inbox.mqd, self._coordinator.mqd
+            )
+        else:
+            self._socket = unix.connect(instance.socket_path)
+            if self._socket is None:
+                raise NoCoordinatorError(0, no_coordinator(instance))
+            self._socket.setblocking(False)
+            link = lib.gn_link_stream(self._socket.fileno(), self._socket.fileno())
+        if link == ffi.NULL:
+            raise TransportError(0, "out of memory")
+        return ffi.gc(link, lib.gn_link_free)
+
+    @property
+    def inbox_name(self) -> str:
+        """The name of this peer's queue; empty on a socket."""
+        return self.route.inbox.name if self.route.inbox is not None else ""
+
+    def close(self) -> None:
+        """Close everything and remove the peer's queue."""
+        if getattr(self, "link", None) is not None:
+            ffi.release(self.link)
+            self.link = None
+        if self._socket is not None:
+            self._socket.close()
+        if self._coordinator is not None:
+            self._coordinator.close()
+        self.route.close()
+
+
+def no_coordinator(instance: Instance) -> str:
+    """What to say when nobody serves the instance."""
+    return (
+        f"no coordinator serves instance {instance.name!r} ({instance.socket_path}); "
+        "start one with: gangliond coordinator"
+    )
