@@ -79,10 +79,11 @@ typedef struct gn_core_config {
 
 #define GN_LINK_STREAM 0 /* one peer at the other end: answers go back on it */
 #define GN_LINK_SHARED 1 /* an inbox many write to: from= says who, answers go to that peer's own link */
+#define GN_LINK_JOURNAL 2 /* a journal being replayed: time is each line's ts=, nothing is answered or journalled again */
 
 #define GN_EFFECT_OPEN 1      /* open link to the address text (a queue name); on failure call gn_core_link_closed */
-#define GN_EFFECT_CLOSE 2     /* flush what can be, then close the link */
-#define GN_EFFECT_BLOB_DROP 3 /* text is a blob's name no task refers to any longer */
+#define GN_EFFECT_CLOSE 2     /* flush what can be, close the link, then call gn_core_link_closed: only then is its number free */
+#define GN_EFFECT_BLOB_DROP 3 /* text is a blob's name (64 hex digits) no task refers to any longer */
 #define GN_EFFECT_DRAINED 4   /* draining, and no unfinished task is left */
 
 typedef struct gn_effect {
@@ -133,7 +134,7 @@ const uint8_t *gn_core_journal(gn_core *core, size_t *len);  /* accepted input s
 void gn_core_journal_done(gn_core *core);
 
 void gn_core_drain(gn_core *core, int64_t now_us);            /* as CONTROL:DRAIN by an operator */
-uint32_t gn_core_blob_refs(const gn_core *core, const char *name);
+uint32_t gn_core_blob_refs(const gn_core *core, const char *name); /* name: the 64 hex digits */
 
 /* Gauges: a value for each, and a bound where there is one (0: none). */
 int gn_core_gauge_count(void);
