@@ -1,7 +1,7 @@
 """Ganglion's protocol: what is said and how it travels.
 
 Owns the bytes of messages, payload codecs, names, blobs and transports. Knows nothing of clients
-and daemons. The names below are imported when first used, so that a program pays only for what it touches.
+and daemons. The names below are imported when first used: a program pays only for what it touches.
 """
 
 from __future__ import annotations
