@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ganglion.protocol._native import ffi, lib
 from ganglion.protocol.errors import ProtocolError, UsageError, code_word
@@ -124,15 +124,19 @@ class Message:
         _set(self, "params", _as_params(params) if params else _NO_PARAMS)
         _set(self, "payload", bytes(payload))
 
-    def __getattr__(self, name: str) -> Any:
-        """A field of a parsed message that is read for the first time."""
-        try:
-            cut = _CUTTERS[name]
-        except KeyError:
-            raise AttributeError(f"a message has no {name!r}") from None
-        value = cut(object.__getattribute__(self, "_buf"), object.__getattribute__(self, "_row"))
-        _set(self, name, value)
-        return value
+    if not TYPE_CHECKING:  # a type checker knows the fields, and shall find a misspelt one
+
+        def __getattr__(self, name: str) -> Any:
+            """A field of a parsed message that is read for the first time."""
+            try:
+                cut = _CUTTERS[name]
+            except KeyError:
+                raise AttributeError(f"a message has no {name!r}") from None
+            value = cut(
+                object.__getattribute__(self, "_buf"), object.__getattribute__(self, "_row")
+            )
+            _set(self, name, value)
+            return value
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("a message does not change: make another")
