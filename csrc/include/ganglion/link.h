@@ -13,11 +13,13 @@
 // <cdef>
 typedef struct gn_link gn_link;
 
-/* name: this peer, put into from=. The link owns neither descriptor. NULL: out of memory or bad name. */
+/* name: this peer, put into from=. The link owns neither descriptor; a coordinator_mqd of -1 is not open
+ * yet (sending says ENOTCONN until gn_link_reopen). NULL and errno: out of memory, or bad name or descriptor. */
 gn_link *gn_link_mqueue(const char *name, int inbox_mqd, int coordinator_mqd);
 gn_link *gn_link_stream(int read_fd, int write_fd);
 void gn_link_free(gn_link *link);
-/* Replace the descriptors after the coordinator came back; what was half received is thrown away. */
+/* Replace the descriptors after the coordinator came back; what was half received is thrown away. It
+ * waits for those who use the link: shut a socket down first. */
 void gn_link_reopen(gn_link *link, int read_fd, int write_fd);
 
 /* The longest message that can be sent, LF and from= included. */
@@ -25,7 +27,8 @@ size_t gn_link_message_bytes_max(const gn_link *link);
 int gn_link_read_fd(const gn_link *link);
 
 /* Send whole messages, back to back. Returns the bytes taken (all of them, or whole messages up
- * to the deadline), or -errno: EMSGSIZE (first one too long), EAGAIN (nothing before the deadline), EPIPE, EINTR...
+ * to the deadline), or -errno: EMSGSIZE (first one too long), EAGAIN (nothing before the deadline), EPIPE, EINTR,
+ * EBADMSG (over queues: the first is no message, so it cannot say from=; gn_parse tells why)...
  * timeout_ms < 0: wait for ever; 0: do not wait. */
 ptrdiff_t gn_link_send(gn_link *link, const uint8_t *buf, size_t len, int timeout_ms);
 

@@ -1,0 +1,390 @@
+/* runtime.c - the agent's thread, its takers and its senders.
+ *
+ * Who receives: a taker that finds nobody receiving does it itself, blocked in the inbox, so a task wakes
+ * exactly the thread that will run it. The runtime's thread watches the inbox only when no taker has been
+ * there for GRACE_US. To know that without being woken at every task it looks every GRACE_US while messages
+ * flow, and sleeps until its next duty ("parked") when they do not; the last taker to leave then wakes it.
+ */
+#include "ganglion/runtime.h"
+
+#include <fcntl.h>
+#include <mqueue.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "link/agent.h"
+
+#define GRACE_US 2000
+#define TIME_OVER 1
+#define SLICE_US 250000 /* a sender looks that often whether the coordinator was opened anew */
+
+void gn_runtime_nudge(int eventfd)
+{
+    uint64_t one = 1;
+    ssize_t n = write(eventfd, &one, sizeof one);
+
+    (void)n; /* it fails only when the counter is full, and then it is readable anyway */
+}
+
+void gn_runtime_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t deadline_us)
+{
+    struct timespec at = {(time_t)(deadline_us / 1000000), (long)(deadline_us % 1000000) * 1000};
+
+    if (deadline_us == GN_NEVER)
+        pthread_cond_wait(cond, lock);
+    else
+        pthread_cond_timedwait(cond, lock, &at);
+}
+
+static int late(int64_t deadline_us)
+{
+    return deadline_us != GN_NEVER && gn_mono_us() >= deadline_us;
+}
+
+ptrdiff_t gn_runtime_receive(gn_runtime *rt, int64_t deadline_us)
+{
+    gn_msg msgs[GN_RUNTIME_BATCH];
+    const uint8_t *base;
+    uint32_t generation = rt->generation;
+    ptrdiff_t n;
+
+    rt->receiving = 1;
+    pthread_mutex_unlock(&rt->lock);
+    n = gn_link_recv_until(rt->link, msgs, GN_RUNTIME_BATCH, deadline_us, &base);
+    pthread_mutex_lock(&rt->lock);
+    rt->receiving = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        if (msgs[i].code)
+            continue; /* not a message: there is nobody to tell */
+        rt->stats.received++;
+        if (gn_runtime_answer(rt, base, &msgs[i]))
+            continue;
+        rt->handed++;
+        if (gn_ring_push(&rt->ring, &msgs[i], base))
+            return -ENOMEM;
+    }
+    if (n < 0 && !rt->queue) {
+        gn_runtime_lost(rt, generation);
+        return 0;
+    }
+    return n;
+}
+
+/* ---- the thread ---- */
+
+/* Sleep until there is something to do. 1: the inbox has something. The lock is held, and released meanwhile. */
+static int doze(gn_runtime *rt, uint64_t *seen)
+{
+    struct pollfd fds[2] = {{rt->wake_thread, POLLIN, 0}, {-1, POLLIN, 0}};
+    int64_t now = gn_mono_us(), until = gn_runtime_next_duty(rt), left;
+    struct timespec timeout;
+    uint64_t counter;
+    ssize_t n;
+
+    if (rt->inside || now - rt->left_us < GRACE_US) {
+        if (rt->inside && rt->handed == *seen)
+            rt->parked = 1;
+        else
+            until = until < now + GRACE_US ? until : now + GRACE_US;
+        *seen = rt->handed;
+    } else if (gn_ring_bytes(&rt->ring) < GN_RING_BYTES_MAX && (rt->queue || rt->open)) {
+        fds[1].fd = rt->queue ? rt->config.inbox_mqd : rt->fd;
+    }
+    left = until > now ? until - now : 0;
+    timeout = (struct timespec){(time_t)(left / 1000000), (long)(left % 1000000) * 1000};
+    pthread_mutex_unlock(&rt->lock);
+    if (ppoll(fds, 2, until == INT64_MAX ? NULL : &timeout, NULL) > 0 && fds[0].revents) {
+        n = read(rt->wake_thread, &counter, sizeof counter);
+        (void)n;
+    }
+    pthread_mutex_lock(&rt->lock);
+    rt->parked = 0;
+    return fds[1].revents != 0;
+}
+
+static void *run(void *argument)
+{
+    gn_runtime *rt = argument;
+    uint64_t seen = 0;
+
+    pthread_mutex_lock(&rt->lock);
+    while (!rt->stopped) {
+        gn_runtime_duties(rt);
+        if (rt->stopped)
+            break;
+        if (doze(rt, &seen) && !rt->inside && !rt->receiving && !rt->stopped) {
+            gn_runtime_receive(rt, 0);
+            if (rt->followers)
+                pthread_cond_broadcast(&rt->taken);
+        }
+    }
+    pthread_mutex_unlock(&rt->lock);
+    return NULL;
+}
+
+/* ---- takers ---- */
+
+static void enter(gn_runtime *rt)
+{
+    pthread_mutex_lock(&rt->lock);
+    rt->inside++;
+}
+
+static void leave(gn_runtime *rt)
+{
+    int nudge = 0;
+
+    if (!--rt->inside) {
+        rt->left_us = gn_mono_us();
+        nudge = rt->parked;
+        rt->parked = 0;
+        if (rt->closed)
+            pthread_cond_broadcast(&rt->opened);
+    }
+    if (rt->followers && (rt->ring.count || !rt->receiving))
+        pthread_cond_signal(&rt->taken);
+    if (nudge)
+        gn_runtime_nudge(rt->wake_thread);
+    pthread_mutex_unlock(&rt->lock);
+}
+
+/* Receive, or wait for the one who does. 0: look again; TIME_OVER; -errno. */
+static ptrdiff_t await(gn_runtime *rt, int64_t deadline_us)
+{
+    if (!rt->receiving && (rt->queue || rt->open)) {
+        ptrdiff_t n = gn_runtime_receive(rt, deadline_us);
+
+        if (n < 0)
+            return n;
+        /* Nothing came: time is over, or a signal wants Python to look. A lost socket is waited for. */
+        return n == 0 && (rt->queue || rt->open) ? TIME_OVER : 0;
+    }
+    if (late(deadline_us))
+        return TIME_OVER;
+    rt->followers++;
+    gn_runtime_wait(&rt->taken, &rt->lock, deadline_us);
+    rt->followers--;
+    return 0;
+}
+
+ptrdiff_t gn_runtime_take(gn_runtime *rt, gn_msg *out, size_t cap, uint8_t *buf, size_t buf_cap, int timeout_ms,
+                          uint32_t window_us)
+{
+    int64_t deadline_us = gn_deadline_us(timeout_ms);
+    size_t got = 0, used = 0;
+    ptrdiff_t r = 0;
+    int stuck = 0;
+
+    enter(rt);
+    while (cap && !r) {
+        size_t before = got;
+
+        got += gn_ring_pop(&rt->ring, out + got, cap - got, buf, buf_cap, &used, &stuck);
+        if (rt->closed && !got)
+            r = -EPIPE;
+        else if (stuck && !got)
+            r = -EMSGSIZE;
+        if (r || stuck || got == cap || (got && (!window_us || rt->closed)))
+            break;
+        if (got && !before)
+            deadline_us = gn_mono_us() + window_us;
+        r = await(rt, deadline_us);
+    }
+    if (r == TIME_OVER)
+        r = rt->closed ? -EPIPE : 0;
+    leave(rt);
+    return got ? (ptrdiff_t)got : r;
+}
+
+/* ---- senders ---- */
+
+/* Wait until there is a coordinator to send to. Its generation's number in *generation, and 0; or -errno. */
+static int wait_open(gn_runtime *rt, int64_t deadline_us, uint32_t *generation)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&rt->lock);
+    while (!rt->open && !r) {
+        if (rt->closed)
+            r = -EPIPE;
+        else if (late(deadline_us))
+            r = -EAGAIN;
+        else
+            gn_runtime_wait(&rt->opened, &rt->lock, deadline_us);
+    }
+    *generation = rt->generation;
+    pthread_mutex_unlock(&rt->lock);
+    return r;
+}
+
+static void mark_lost(gn_runtime *rt, uint32_t generation)
+{
+    pthread_mutex_lock(&rt->lock);
+    gn_runtime_lost(rt, generation);
+    pthread_mutex_unlock(&rt->lock);
+}
+
+static int64_t slice(int64_t deadline_us)
+{
+    int64_t now;
+
+    if (!deadline_us)
+        return 0;
+    now = gn_mono_us();
+    return deadline_us < now + SLICE_US ? deadline_us : now + SLICE_US;
+}
+
+ptrdiff_t gn_runtime_send(gn_runtime *rt, const uint8_t *buf, size_t len, int timeout_ms)
+{
+    int64_t deadline_us = gn_deadline_us(timeout_ms);
+    size_t sent = 0;
+    ptrdiff_t r = 0;
+
+    while (sent < len) {
+        uint32_t generation;
+
+        r = wait_open(rt, deadline_us, &generation);
+        if (r)
+            break;
+        r = gn_link_send_until(rt->link, buf + sent, len - sent, slice(deadline_us));
+        if (r > 0)
+            sent += (size_t)r;
+        else if (r == -EPIPE || r == -ECONNRESET || r == -ENOTCONN || r == -EBADF)
+            mark_lost(rt, generation);
+        else if (r != -EAGAIN || late(deadline_us))
+            break;
+    }
+    return sent ? (ptrdiff_t)sent : r;
+}
+
+/* ---- life ---- */
+
+void gn_runtime_close(gn_runtime *rt)
+{
+    pthread_mutex_lock(&rt->lock);
+    rt->closed = 1;
+    rt->link->woken = 1;
+    pthread_cond_broadcast(&rt->taken);
+    pthread_cond_broadcast(&rt->opened);
+    pthread_mutex_unlock(&rt->lock);
+    gn_runtime_nudge(rt->wake_receiver);
+    if (rt->self_mqd >= 0)
+        mq_send(rt->self_mqd, "\n", 1, 0); /* a full inbox blocks nobody */
+}
+
+static int fill(gn_runtime *rt, const gn_runtime_config *config)
+{
+    pthread_condattr_t monotonic;
+
+    rt->config = *config;
+    rt->queue = config->queue[0] != 0;
+    rt->fd = rt->self_mqd = -1;
+    pthread_mutex_init(&rt->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&rt->taken, &monotonic);
+    pthread_cond_init(&rt->opened, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    rt->wake_thread = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    rt->wake_receiver = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (rt->wake_thread < 0 || rt->wake_receiver < 0)
+        return -1;
+    rt->register_line = malloc(config->register_len ? config->register_len : 1);
+    if (!rt->register_line)
+        return -1;
+    if (config->register_len)
+        memcpy(rt->register_line, config->register_line, config->register_len);
+    rt->heartbeat_us = (int64_t)(config->heartbeat_ms ? config->heartbeat_ms : 1000) * 1000;
+    rt->answer_us = rt->left_us = gn_mono_us();
+    if (rt->queue)
+        rt->self_mqd = mq_open(config->inbox, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    rt->link = rt->queue ? gn_link_mqueue(config->name, config->inbox_mqd, -1) : gn_link_stream(-1, -1);
+    if (!rt->link || (rt->queue && rt->self_mqd < 0))
+        return -1;
+    rt->link->counting = 1;
+    rt->link->wake_fd = rt->queue ? -1 : rt->wake_receiver;
+    rt->beat_len = (size_t)snprintf(rt->beat, sizeof rt->beat, rt->queue ? "CONTROL:HEARTBEAT:%s;inbox=%s\n" :
+                                    "CONTROL:HEARTBEAT:%s%s\n", config->name, rt->queue ? config->inbox : "");
+    return 0;
+}
+
+gn_runtime *gn_runtime_new(const gn_runtime_config *config)
+{
+    gn_runtime *rt;
+
+    if (!config->name[0] || !config->queue[0] == !config->socket_path[0] || !config->register_len ||
+        (config->queue[0] && !config->inbox[0])) {
+        errno = EINVAL;
+        return NULL;
+    }
+    rt = calloc(1, sizeof *rt);
+    if (!rt)
+        return NULL;
+    if (!fill(rt, config)) {
+        pthread_mutex_lock(&rt->lock);
+        gn_runtime_connect(rt); /* so that the slot size is known at once when the coordinator is there */
+        pthread_mutex_unlock(&rt->lock);
+        errno = pthread_create(&rt->thread, NULL, run, rt);
+        rt->thread_runs = !errno;
+    }
+    if (!rt->thread_runs) {
+        int error = errno;
+
+        gn_runtime_free(rt);
+        errno = error;
+        return NULL;
+    }
+    return rt;
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+void gn_runtime_free(gn_runtime *rt)
+{
+    if (!rt)
+        return;
+    if (rt->thread_runs) {
+        gn_runtime_close(rt);
+        pthread_mutex_lock(&rt->lock);
+        while (rt->inside)
+            pthread_cond_wait(&rt->opened, &rt->lock);
+        rt->stopped = 1;
+        pthread_mutex_unlock(&rt->lock);
+        gn_runtime_nudge(rt->wake_thread);
+        pthread_join(rt->thread, NULL);
+    }
+    gn_link_free(rt->link);
+    gn_ring_free(&rt->ring);
+    free(rt->register_line);
+    close_fd(rt->fd);
+    close_fd(rt->self_mqd);
+    close_fd(rt->wake_thread);
+    close_fd(rt->wake_receiver);
+    pthread_cond_destroy(&rt->taken);
+    pthread_cond_destroy(&rt->opened);
+    pthread_mutex_destroy(&rt->lock);
+    free(rt);
+}
+
+void gn_runtime_read_stats(gn_runtime *rt, gn_runtime_stats *out)
+{
+    pthread_mutex_lock(&rt->lock);
+    *out = rt->stats;
+    out->connected = rt->connected;
+    out->pong_age_ms = (uint64_t)(gn_mono_us() - rt->answer_us) / 1000;
+    out->sent = rt->link->messages_out;
+    pthread_mutex_unlock(&rt->lock);
+}
+
+size_t gn_runtime_message_bytes_max(gn_runtime *rt)
+{
+    return gn_link_message_bytes_max(rt->link);
+}
