@@ -21,7 +21,7 @@ from ganglion.protocol import codec
 from ganglion.protocol._native import lib
 from ganglion.protocol.batch import VERB, Incoming, param
 from ganglion.protocol.blobs import Hold, Spool
-from ganglion.protocol.errors import GanglionError, PeerError, UsageError
+from ganglion.protocol.errors import GanglionError, PeerError, UsageError, error_for
 
 ACTION_PATTERN = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
 TASK_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -199,11 +199,10 @@ class Submission:
             self.hold = None
 
 
-def rejection(message: Incoming) -> PeerError:
+def rejection(message: Incoming) -> GanglionError:
     """The error that a RESPONSE:REJECTED says: its payload is ``<code> <words>``."""
     code, _, words = message.payload.decode("utf-8", "replace").partition(" ")
-    task = message.task.decode("ascii", "replace")
-    return PeerError(code, f"{task}: {words}" if task else words)
+    return error_for(code, words, task=message.task.decode("ascii", "replace"))
 
 
 class Session:
