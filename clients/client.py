@@ -34,7 +34,12 @@ from ganglion.protocol.session import (
     parse_params,
     registration,
 )
-from ganglion.protocol.transport.endpoint import Endpoint, NoCoordinatorError, choose, no_coordinator
+from ganglion.protocol.transport.endpoint import (
+    Endpoint,
+    NoCoordinatorError,
+    choose,
+    no_coordinator,
+)
 from ganglion.protocol.transport.ledger import is_owned
 
 # A wait is cut into pieces so that Ctrl-C and a coordinator that died are noticed.
@@ -60,7 +65,11 @@ class Client:
     """
 
     def __init__(
-        self, instance: str | Instance | None = None, *, transport: str = "auto", timeout: float = 10.0
+        self,
+        instance: str | Instance | None = None,
+        *,
+        transport: str = "auto",
+        timeout: float = 10.0,
     ) -> None:
         if not isinstance(instance, Instance):
             instance = Instance.from_environment(instance)
@@ -109,7 +118,9 @@ class Client:
                 sent += done
             elif -done in (11, 110, 4) or done == 0:  # EAGAIN, ETIMEDOUT, EINTR
                 if time.monotonic() >= limit:
-                    raise DeadlineError("the coordinator's queue stayed full: it is busy or stopped")
+                    raise DeadlineError(
+                        "the coordinator's queue stayed full: it is busy or stopped"
+                    )
                 self._receive(0)  # its answers may be what blocks it
                 self._check_alive()
             else:
@@ -136,7 +147,7 @@ class Client:
                 self._changed.notify_all()
         if count < 0:
             self._broken(-count)
-        return count > 0
+        return bool(count > 0)
 
     def _broken(self, number: int) -> None:
         error = NoCoordinatorError(number, f"the coordinator went away ({os.strerror(number)})")
@@ -187,9 +198,10 @@ class Client:
     def submit(self, action: str, payload: Any = b"", **options: Any) -> str:
         """Submit a task; returns its name once the coordinator has accepted it.
 
-        Options: ``task`` (a name: the same name again returns the same result), ``ct``, ``prio`` (0 to 9 or
-        low, normal, high, urgent), ``delay``, ``ttl``, ``lease``, ``keep`` (ms), ``tries``, ``via`` (list of
-        actions), ``after`` (list of tasks), ``trace``; other keywords travel with the task.
+        Options: ``task`` (a name: the same name again returns the same result), ``ct``, ``prio`` (0
+        to 9 or low, normal, high, urgent), ``delay``, ``ttl``, ``lease``, ``keep`` (ms), ``tries``,
+        ``via`` (list of actions), ``after`` (list of tasks), ``trace``; other keywords travel with
+        the task.
 
         Raises:
             PeerError: rejected, with ``code``. DeadlineError: no answer in time.
@@ -199,8 +211,13 @@ class Client:
         return name
 
     def call(
-        self, action: str, payload: Any = b"", *, timeout: float | None = None,
-        on_stream: Callable[[str, dict[str, str], bytes], None] | None = None, **options: Any,
+        self,
+        action: str,
+        payload: Any = b"",
+        *,
+        timeout: float | None = None,
+        on_stream: Callable[[str, dict[str, str], bytes], None] | None = None,
+        **options: Any,
     ) -> Outcome:
         """Submit a task and wait for its result.
 
@@ -229,15 +246,22 @@ class Client:
         return outcome.check()
 
     def map(
-        self, action: str, payloads: Iterable[Any], *, window: int = 1000, check: bool = True,
+        self,
+        action: str,
+        payloads: Iterable[Any],
+        *,
+        window: int = 1000,
+        check: bool = True,
         **options: Any,
     ) -> Iterator[Outcome]:
-        """Many tasks, at most ``window`` of them unfinished; their outcomes in the order of ``payloads``.
+        """Many tasks, at most ``window`` of them unfinished; their outcomes in the order of
+        ``payloads``.
 
         Lazy on both sides: payloads are taken as there is room, outcomes yielded as they are due.
 
         Raises:
-            PeerError: a task was rejected (``busy`` is waited out). TaskBuriedError, TaskCancelledError:
+            PeerError: a task was rejected (``busy`` is waited out). TaskBuriedError,
+            TaskCancelledError:
                 one did not complete, unless ``check`` is False.
         """
         options["ack"] = 0
@@ -261,7 +285,11 @@ class Client:
                 self.session.forget(submission)
 
     def _fill(
-        self, action: str, source: Iterator[Any], waiting: deque[Submission], window: int,
+        self,
+        action: str,
+        source: Iterator[Any],
+        waiting: deque[Submission],
+        window: int,
         options: dict[str, Any],
     ) -> bool:
         """Send tasks until the window is full. False when the source has ended."""
@@ -331,7 +359,9 @@ class Client:
         """A dictionary for every agent."""
         return self._pages("AGENTS", lambda after: after.encode())
 
-    def tasks(self, state: str | None = None, action: str | None = None) -> Iterator[dict[str, Any]]:
+    def tasks(
+        self, state: str | None = None, action: str | None = None
+    ) -> Iterator[dict[str, Any]]:
         """A dictionary for every task, in order of acceptance."""
 
         def body(after: str) -> bytes:
@@ -356,7 +386,9 @@ class Client:
         return time.perf_counter() - start
 
     def watch(self, timeout: float | None = None) -> Iterator[dict[str, Any]]:
-        """Every change of every task, as dictionaries with ``task`` and what SPEC.md's EVENT holds."""
+        """Every change of every task, as dictionaries with ``task`` and what SPEC.md's EVENT
+        holds.
+        """
         events: deque[dict[str, Any]] = deque()
         self.session.on_event = lambda params, task, payload: events.append(
             {"task": task.decode(), **json.loads(payload)}
@@ -378,7 +410,9 @@ class Client:
         self._wait_for(waiter, self.timeout, "CONTROL:WATCH")
 
     def watch_task(
-        self, task: str, on_stream: Callable[[str, dict[str, str], bytes], None] | None = None,
+        self,
+        task: str,
+        on_stream: Callable[[str, dict[str, str], bytes], None] | None = None,
         timeout: float | None = None,
     ) -> Outcome:
         """Wait for a task that somebody else submitted. Raises as ``call``."""

@@ -7,10 +7,11 @@
 ...     return bytes(task.payload).upper()
 >>> agent.run()                                                # doctest: +SKIP
 
-Threads: the C runtime's own (protocol, heartbeats: never a handler, never the GIL), worker threads that
-take tasks and run sync and batch handlers, one thread with an event loop for async handlers, and
-the caller of ``run``, which only waits for signals. SIGTERM or Ctrl-C drains: nothing new is started, what
-was not started is given back, what runs is finished. A second one gives everything back and leaves.
+Threads: the C runtime's own (protocol, heartbeats: never a handler, never the GIL), worker threads
+that take tasks and run sync and batch handlers, one thread with an event loop for async handlers,
+and the caller of ``run``, which only waits for signals. SIGTERM or Ctrl-C drains: nothing new is
+started, what was not started is given back, what runs is finished. A second one gives everything
+back and leaves.
 """
 
 from __future__ import annotations
@@ -49,16 +50,23 @@ class Agent:
 
     Args:
         name: the role; the peer is called ``<name>-<pid>`` so that many may run.
-        slots: tasks it holds at a time, running or waiting in it; 0: as its handlers want (a thread each for sync
-            handlers, 64 for async, two batches for batch handlers). More slots than threads are read ahead: quicker, but an urgent
-            task then waits behind them.
+        slots: tasks it holds at a time, running or waiting in it; 0: as its handlers want (a thread
+            each for sync handlers, 64 for async, two batches for batch handlers). More slots than
+            threads are read ahead: quicker, but an urgent task then waits behind them.
         threads: worker threads (and child processes, with isolation).
         drain_ms: how long a drain waits for running tasks.
     """
 
     def __init__(
-        self, name: str, *, slots: int = 0, threads: int = 1, instance: str | Instance | None = None,
-        transport: str = "auto", drain_ms: int = 20_000, exact_name: bool = False,
+        self,
+        name: str,
+        *,
+        slots: int = 0,
+        threads: int = 1,
+        instance: str | Instance | None = None,
+        transport: str = "auto",
+        drain_ms: int = 20_000,
+        exact_name: bool = False,
     ) -> None:
         if not isinstance(instance, Instance):
             instance = Instance.from_environment(instance)
@@ -90,9 +98,9 @@ class Agent:
     ) -> Callable[[F], F]:
         """Decorate the handler of ``action``.
 
-        A sync or async handler takes a ``Task`` and returns its result. With ``batch=n`` it takes a list of up to n tasks,
-        collected for at most ``window_ms``, and returns a list of as many results (an exception among them fails
-        its task alone).
+        A sync or async handler takes a ``Task`` and returns its result. With ``batch=n`` it takes a
+        list of up to n tasks, collected for at most ``window_ms``, and returns a list of as many
+        results (an exception among them fails its task alone).
         """
 
         def decorate(function: F) -> F:
@@ -121,11 +129,14 @@ class Agent:
         """Register and serve in background threads.
 
         Raises:
-            UsageError: no handler. TransportError, NameTakenError: no line to a coordinator can be had.
+            UsageError: no handler. TransportError, NameTakenError: no line to a coordinator can be
+            had.
         """
         if not self._handlers:
             raise UsageError("an agent without a handler has nothing to serve")
-        isolated = {h.action: h.function for h in self._handlers.values() if h.isolation == "process"}
+        isolated = {
+            h.action: h.function for h in self._handlers.values() if h.isolation == "process"
+        }
         if isolated:
             # Before any thread exists: the children are forked from a clean process.
             self._pool = WarmPool(isolated)
@@ -159,7 +170,9 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop())
         if self.wait_connected():
-            words = f"ready {self.name} serves {', '.join(h.action for h in self._handlers.values())}"
+            words = (
+                f"ready {self.name} serves {', '.join(h.action for h in self._handlers.values())}"
+            )
             print(f"{words} over {self.line.transport}", file=sys.stderr, flush=True)
         else:
             log.warning("no coordinator yet; %s keeps trying", self.name)
@@ -168,7 +181,9 @@ class Agent:
         return 0
 
     def stop(self) -> None:
-        """The first call drains, the second leaves at once. Only sets flags: safe in a signal handler."""
+        """The first call drains, the second leaves at once. Only sets flags: safe in a signal
+        handler.
+        """
         self._stages += 1
         self._wake.set()
         if self._stages > 1:
@@ -256,7 +271,9 @@ class Agent:
     def _admit(self, message: Incoming, out: list[bytes]) -> Task | None:
         """A ``Task`` of a message, or None when it is given back or cannot be run."""
         token = param(message.params, b"token") or b"0"
-        task = Task(self, message.action.decode(), message.task, token, message.params, message.payload)
+        task = Task(
+            self, message.action.decode(), message.task, token, message.params, message.payload
+        )
         if self._stages:
             out.append(outcomes.released(task))
             return None
@@ -291,12 +308,13 @@ class Agent:
             try:
                 results = list(handler.function(chunk))
                 if len(results) != len(chunk):
-                    raise UsageError(
-                        f"{handler.action}: {len(results)} results for a batch of {len(chunk)} tasks"
-                    )
+                    words = f"{len(results)} results for a batch of {len(chunk)} tasks"
+                    raise UsageError(f"{handler.action}: {words}")
             except Exception as error:
                 results = [error] * len(chunk)
-            lines += [self._ended(task, result) for task, result in zip(chunk, results, strict=True)]
+            lines += [
+                self._ended(task, result) for task, result in zip(chunk, results, strict=True)
+            ]
         return lines
 
     def _ended(self, task: Task, result: Any) -> bytes:
@@ -304,7 +322,9 @@ class Agent:
         if isinstance(result, Exception):
             return outcomes.failed(task, result)
         try:
-            line, hold = outcomes.completed(task, result, self.line.spool, self.line.inline_bytes_max)
+            line, hold = outcomes.completed(
+                task, result, self.line.spool, self.line.inline_bytes_max
+            )
         except Exception as error:
             return outcomes.failed(task, error)
         if hold is not None:
@@ -316,7 +336,11 @@ class Agent:
     def _spawn(self, handler: Handler, task: Task) -> None:
         job = asyncio.ensure_future(self._run_async(handler, task))
         loop = asyncio.get_running_loop()
-        task.on_cancel = lambda: loop.call_soon_threadsafe(job.cancel) and None
+
+        def cancel() -> None:
+            loop.call_soon_threadsafe(job.cancel)
+
+        task.on_cancel = cancel
 
     async def _run_async(self, handler: Handler, task: Task) -> None:
         try:
@@ -384,8 +408,12 @@ class Agent:
         loop = asyncio.get_running_loop()
         done = loop.create_future()
 
+        def settle() -> None:
+            if not done.done():
+                done.set_result(None)
+
         def wake() -> None:
-            loop.call_soon_threadsafe(lambda: done.done() or done.set_result(None))
+            loop.call_soon_threadsafe(settle)
 
         waiter.notify = wake
         if waiter.done:

@@ -1,8 +1,9 @@
 """The coordinator daemon: the control plane around the C loop.
 
-Owns: the instance's names (one coordinator each), the inbox queue, the listening socket, signals, the log, and
-sweeping up after peers that died. The data plane (csrc/src/loop) runs on a thread without the GIL; this
-module is on the path of no message. It talks to the loop as any client does, over a socket pair.
+Owns: the instance's names (one coordinator each), the inbox queue, the listening socket, signals,
+the log, and sweeping up after peers that died. The data plane (csrc/src/loop) runs on a thread
+without the GIL; this module is on the path of no message. It talks to the loop as any client does,
+over a socket pair.
 """
 
 from __future__ import annotations
@@ -155,7 +156,11 @@ class Coordinator:
         lib.gn_loop_add_stream(self._loop, theirs.fileno(), theirs.fileno())
         self._drain_line = (mine, theirs)
         mine.sendall(b"CONTROL:DRAIN:operator\n")
-        print("draining: unfinished tasks are waited for; once more to leave now", file=sys.stderr, flush=True)
+        print(
+            "draining: unfinished tasks are waited for; once more to leave now",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def _sweep(self) -> None:
         for queue in ledger.sweep(self.instance.ledger_dir, keep=self.instance.queue):

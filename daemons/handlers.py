@@ -18,9 +18,10 @@ ISOLATIONS = ("inline", "process")
 class Handler:
     """One action's handler.
 
-    ``kind`` is ``sync``, ``async`` or ``batch``; ``batch`` the most tasks of one call, ``window_ms`` how long
-    a batch waits for more; ``isolation`` is ``inline`` (a thread of the agent) or ``process`` (a warm
-    child process that is killed when its task is cancelled and replaced when it dies).
+    ``kind`` is ``sync``, ``async`` or ``batch``; ``batch`` the most tasks of one call,
+    ``window_ms`` how long a batch waits for more; ``isolation`` is ``inline`` (a thread of the
+    agent) or ``process`` (a warm child process that is killed when its task is cancelled and
+    replaced when it dies).
     """
 
     action: str
@@ -32,7 +33,10 @@ class Handler:
 
 
 def make_handler(
-    action: str, function: Callable[..., Any], batch: int = 0, window_ms: float = 2.0,
+    action: str,
+    function: Callable[..., Any],
+    batch: int = 0,
+    window_ms: float = 2.0,
     isolation: str = "inline",
 ) -> Handler:
     """A checked ``Handler``.

@@ -1,7 +1,7 @@
 """An agent's line to its coordinator: the C runtime, seen from Python.
 
-Owns: the runtime (csrc/src/link/runtime.c: receiving, heartbeats, coming back), the session of what this
-agent asks of others, and the tasks received but not started. Knows no handlers.
+Owns: the runtime (csrc/src/link/runtime.c: receiving, heartbeats, coming back), the session of what
+this agent asks of others, and the tasks received but not started. Knows no handlers.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TAKE_BYTES = 2 * lib.GN_MESSAGE_BYTES_MAX
 WAIT_MS = 200
 
 
-class Closed(Exception):  # noqa: N818 - not an error: the line was closed by us
+class Closed(Exception):
     """The line was closed."""
 
 
@@ -46,15 +46,21 @@ class Line:
 
     Args:
         name: the peer name. actions, slots: what it registers for.
-        on_control: called with every CONTROL message (CANCEL, DRAIN), on the thread that received it.
+        on_control: called with every CONTROL message (CANCEL, DRAIN), where it was received.
 
     Raises:
         TransportError: neither a queue nor a socket can be had. NameTakenError: the name is in use.
     """
 
     def __init__(
-        self, instance: Instance, name: str, actions: list[str], slots: int, transports: tuple[str, ...],
-        on_control: Callable[[Incoming], None], **info: Any,
+        self,
+        instance: Instance,
+        name: str,
+        actions: list[str],
+        slots: int,
+        transports: tuple[str, ...],
+        on_control: Callable[[Incoming], None],
+        **info: Any,
     ) -> None:
         self.name = name
         self.spool = Spool(instance)
@@ -190,7 +196,9 @@ class Line:
         lib.gn_runtime_close(self._runtime)
 
     def abandon(self) -> None:
-        """As ``free`` when a handler does not return: its thread keeps the runtime, the queue goes."""
+        """As ``free`` when a handler does not return: its thread keeps the runtime, the queue
+        goes.
+        """
         self._route.close()
 
     def free(self) -> None:

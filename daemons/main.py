@@ -37,17 +37,23 @@ def _add_settings(parser: argparse.ArgumentParser, *sections: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("-i", "--instance", dest="instance.name", help="which coordinator (default main)")
+    common.add_argument(
+        "-i", "--instance", dest="instance.name", help="which coordinator (default main)"
+    )
     common.add_argument("--config", help="configuration file (docs/configuration.md)")
     common.add_argument("-v", "--verbose", action="store_true", help="log what happens")
     common.add_argument("-q", "--quiet", action="store_true", help="log errors only")
     _add_settings(common, "instance")
     parser = argparse.ArgumentParser(
-        prog="gangliond", description="Ganglion's daemons.", epilog=EPILOG,
+        prog="gangliond",
+        description="Ganglion's daemons.",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    one = commands.add_parser("coordinator", parents=[common], help="the coordinator of an instance")
+    one = commands.add_parser(
+        "coordinator", parents=[common], help="the coordinator of an instance"
+    )
     one.add_argument("--stdio", action="store_true", help="also speak on standard input and output")
     _add_settings(one, "coordinator")
     one = commands.add_parser("agent", parents=[common], help="an agent with a role")
@@ -57,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("actions", metavar="ACTION[,ACTION]")
     one.add_argument("-j", "--jobs", type=int, default=1, help="tasks at a time (default 1)")
     one.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD ...")
-    one = commands.add_parser("up", parents=[common], help="a coordinator and agents, in the foreground")
+    one = commands.add_parser(
+        "up", parents=[common], help="a coordinator and agents, in the foreground"
+    )
     one.add_argument("roles", nargs="*", help="default: the five of the answer service")
     commands.add_parser("roles", help="the roles that come with Ganglion")
     return parser
@@ -116,7 +124,13 @@ def _roles(_: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"coordinator": _coordinator, "agent": _agent, "serve": _serve, "up": _up, "roles": _roles}
+COMMANDS = {
+    "coordinator": _coordinator,
+    "agent": _agent,
+    "serve": _serve,
+    "up": _up,
+    "roles": _roles,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -130,7 +144,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         level = logging.INFO
     elif getattr(args, "quiet", False):
         level = logging.ERROR
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname).1s %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=level, format="%(asctime)s %(levelname).1s %(message)s", stream=sys.stderr
+    )
     try:
         return COMMANDS[args.command](args)
     except UsageError as error:

@@ -24,7 +24,9 @@ def one_line(text: str) -> bytes:
 def failed(task: Task, error: BaseException) -> bytes:
     """TASK_FAILED in one line; the traceback goes to the agent's log."""
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    log.error("task %s (%s, try %d) failed:\n%s", task.name, task.action, task.attempt, trace.rstrip())
+    log.error(
+        "task %s (%s, try %d) failed:\n%s", task.name, task.action, task.attempt, trace.rstrip()
+    )
     words = traceback.format_exception_only(type(error), error)[-1]
     return ended(task, b"RESPONSE:TASK_FAILED", one_line(words))
 

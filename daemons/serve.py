@@ -1,9 +1,9 @@
 """Any command as an agent: the payload on its standard input, the result from its standard output.
 
-Exit status 0 completes the task; 75 (EX_TEMPFAIL) gives it back uncounted; 100 buries it; any other fails it
-with the last line of standard error. A cancelled task's command is killed with its process group. A task
-with ``after`` and no payload of its own is fed the results it waited for, one after the other.
-The command sees GANGLION_ACTION, GANGLION_TASK and GANGLION_TRY.
+Exit status 0 completes the task; 75 (EX_TEMPFAIL) gives it back uncounted; 100 buries it; any other
+fails it with the last line of standard error. A cancelled task's command is killed with its process
+group. A task with ``after`` and no payload of its own is fed the results it waited for, one after
+the other. The command sees GANGLION_ACTION, GANGLION_TASK and GANGLION_TRY.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from ganglion.daemons.agent import Agent
 from ganglion.daemons.task import Bury, Release, Task
@@ -66,10 +67,12 @@ class Command:
             task.on_cancel = lambda: _kill(process)
             if task.cancelled:
                 _kill(process)
-            result, words = process.communicate(payload)
+            result, words = process.communicate(bytes(payload))
         return self._judge(task, process.returncode, result, words)
 
-    def _judge(self, task: Task, status: int, result: bytes, words: bytes) -> bytes | Release | Bury:
+    def _judge(
+        self, task: Task, status: int, result: bytes, words: bytes
+    ) -> bytes | Release | Bury:
         if words:
             sys.stderr.buffer.write(words)
             sys.stderr.flush()
@@ -95,10 +98,15 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def serve(actions: Sequence[str], argv: Sequence[str], *, jobs: int, **how: object) -> int:
-    """Serve ``actions`` with a command until SIGTERM; ``jobs`` at a time. Returns the exit status."""
+def serve(actions: Sequence[str], argv: Sequence[str], *, jobs: int, **how: Any) -> int:
+    """Serve ``actions`` with a command until SIGTERM, ``jobs`` at a time; returns the exit status.
+
+    ``how`` is handed to ``Agent``.
+    """
+    if not actions:
+        raise UsageError("give the action to serve: ganglion serve UPPER -- tr a-z A-Z")
     command = Command(argv)
-    agent = Agent(actions[0].lower().replace("_", "-"), threads=jobs, **how)  # type: ignore[arg-type]
+    agent = Agent(actions[0].lower().replace("_", "-"), threads=jobs, **how)
     for action in actions:
         agent.add(action, command)
     return agent.run()

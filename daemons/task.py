@@ -1,7 +1,7 @@
 """A task in an agent's hands, and the ways in which a handler may end it.
 
-A handler returns what the task's result is (bytes, text, an array, anything JSON can hold), or one of
-``Release``, ``Bury`` and ``Continue``; an exception fails the task, which is then tried again.
+A handler returns what the task's result is (bytes, text, an array, anything JSON can hold), or one
+of ``Release``, ``Bury`` and ``Continue``; an exception fails the task, which is then tried again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from ganglion.protocol.session import Outcome, format_line, format_params, parse
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Give the task back; it does not count as a try. ``delay_ms`` before it is handed out again."""
+    """Give the task back; it does not count as a try. ``delay_ms`` before it is handed out
+    again.
+    """
 
     delay_ms: int = 0
 
@@ -30,7 +32,8 @@ class Bury:
 
 @dataclass(frozen=True, slots=True)
 class Continue:
-    """Hand the task on: ``payload`` goes through the actions ``via`` once the tasks ``after`` are done.
+    """Hand the task on: ``payload`` goes through the actions ``via`` once the tasks ``after`` are
+    done.
 
     The agent's slot is free at once, and the submitter gets the last action's result.
     """
@@ -62,8 +65,8 @@ class Task:
     """
 
     __slots__ = (
-        "_host", "_params", "_seq", "action", "cancelled", "name", "on_cancel", "payload", "raw_params",
-        "token",
+        "_host", "_params", "_seq", "action", "cancelled", "name", "on_cancel", "payload",
+        "raw_params", "token",
     )  # fmt: skip
 
     def __init__(
@@ -110,7 +113,9 @@ class Task:
     def partial(self, data: Any) -> None:
         """Send part of the result ahead of it; numbered from 0."""
         raw, params = codec.encode(data)
-        self._host.emit(self._line(b"RESPONSE:PARTIAL", {**params, "seq": str(self._seq)}, bytes(raw)))
+        self._host.emit(
+            self._line(b"RESPONSE:PARTIAL", {**params, "seq": str(self._seq)}, bytes(raw))
+        )
         self._seq += 1
 
     def _line(self, head: bytes, params: dict[str, str], payload: bytes) -> bytes:
@@ -119,17 +124,22 @@ class Task:
             described += b";" + format_params(params)
         return format_line(head, self.name.encode(), described, payload)
 
-    # Work for other agents. The plain forms are for sync handlers, the *_async ones for async handlers.
+    # Work for other agents. The plain forms are for sync handlers, the *_async ones for async
+    # handlers.
 
     def call(self, action: str, payload: Any = b"", **options: Any) -> Outcome:
-        """Submit a task to another agent and wait for its result. Options and errors: ``Client.call``."""
+        """Submit a task to another agent and wait for its result. Options and errors:
+        ``Client.call``.
+        """
         return self._host.call(action, payload, **options)
 
     async def call_async(self, action: str, payload: Any = b"", **options: Any) -> Outcome:
         return await self._host.call_async(action, payload, **options)
 
     def submit(self, action: str, payload: Any = b"", **options: Any) -> str:
-        """Submit a task and return its name once it is accepted. Options and errors: ``Client.submit``."""
+        """Submit a task and return its name once it is accepted. Options and errors:
+        ``Client.submit``.
+        """
         return self._host.submit(action, payload, **options)
 
     async def submit_async(self, action: str, payload: Any = b"", **options: Any) -> str:

@@ -1,8 +1,8 @@
 """A coordinator and a set of agents in the foreground, each a process of its own.
 
-What dies is started again after a pause that doubles up to half a minute. SIGTERM or Ctrl-C drains: the
-coordinator finishes what it has, with the agents still at work, then the agents leave. A second one is
-passed on to all, and everything leaves at once.
+What dies is started again after a pause that doubles up to half a minute. SIGTERM or Ctrl-C drains:
+the coordinator finishes what it has, with the agents still at work, then the agents leave. A second
+one is passed on to all, and everything leaves at once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Child:
     deaths: int = field(default=0)
 
     def start(self) -> None:
-        # A group of its own: Ctrl-C in the terminal reaches the supervisor, which decides the order.
+        # A group of its own: Ctrl-C in the terminal reaches the supervisor, which decides the
+        # order.
         self.process = subprocess.Popen(self.argv, start_new_session=True)
         self.started = time.monotonic()
 
@@ -85,13 +86,21 @@ class Supervisor:
         return [self.coordinator, *self.agents]
 
     def _expected(self, child: Child) -> bool:
-        """Whether the death is worth another start: not when the very first start failed at once."""
-        return child.deaths > 0 or time.monotonic() - child.started > 1.0 or (
-            child.process is not None and child.process.returncode in (0, -signal.SIGKILL, None)
+        """Whether the death is worth another start: not when the very first start failed at
+        once.
+        """
+        return (
+            child.deaths > 0
+            or time.monotonic() - child.started > 1.0
+            or (
+                child.process is not None and child.process.returncode in (0, -signal.SIGKILL, None)
+            )
         )
 
     def _revive(self, child: Child) -> None:
-        if child.alive or (child is self.coordinator and child.process and child.process.poll() == 0):
+        if child.alive or (
+            child is self.coordinator and child.process and child.process.poll() == 0
+        ):
             return
         now = time.monotonic()
         if not child.restart_at:

@@ -1,8 +1,10 @@
-"""Warm child processes for handlers that must not share the agent's (they crash, leak or never yield).
+"""Warm child processes for handlers that must not share the agent's (they crash, leak or never
+yield).
 
-A nursery process is forked before the agent has threads, so that its own children start from a clean
-state with everything imported already. Each worker thread of the agent owns one child: one task at a time over
-a socket pair, killed when its task is cancelled, replaced when it died or has run ``TASKS_MAX`` tasks.
+A nursery process is forked before the agent has threads, so that its own children start from a
+clean state with everything imported already. Each worker thread of the agent owns one child: one
+task at a time over a socket pair, killed when its task is cancelled, replaced when it died or has
+run ``TASKS_MAX`` tasks.
 
 Frames between agent and child: 4 bytes of length, then a pickle (both ends are this program).
 """
@@ -64,7 +66,9 @@ class _ChildHost:
         _send(self._sock, ("emit", line))
 
     def _no(self, *_: Any, **__: Any) -> Any:
-        raise UsageError("a handler with isolation='process' cannot call other agents: use Continue")
+        raise UsageError(
+            "a handler with isolation='process' cannot call other agents: use Continue"
+        )
 
     call = submit = result = call_async = submit_async = result_async = _no
 
@@ -156,7 +160,10 @@ class Worker:
         try:
             sock = self._connect()
             self._ran += 1
-            _send(sock, (task.action, task.name.encode(), task.token, task.raw_params, bytes(task.payload)))
+            _send(
+                sock,
+                (task.action, task.name.encode(), task.token, task.raw_params, bytes(task.payload)),
+            )
             while True:
                 kind, value = _receive(sock)
                 if kind == "emit":

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from ganglion.protocol._native import ffi, lib
 
-# gn_msg: type, flags, code, verb, two bytes of padding, then five spans (whole, action, task, params, payload).
+# gn_msg: type, flags, code, verb, two bytes of padding, then five spans (whole, action, task,
+# params, payload).
 _GN_MSG = struct.Struct("=BBHHxx10I")
 BATCH_MESSAGES = 256
 

@@ -1,8 +1,8 @@
 """Blobs: payloads too long for a message, in POSIX shared memory, named by their content.
 
-A segment lives while somebody holds a shared flock on it or the coordinator refers to it, so a crash
-at any point leaves nothing for long: locks die with their process and the coordinator sweeps what
-neither a lock nor a task keeps (csrc/src/loop/blob.c).
+A segment lives while somebody holds a shared flock on it or the coordinator refers to it, so a
+crash at any point leaves nothing for long: locks die with their process and the coordinator sweeps
+what neither a lock nor a task keeps (csrc/src/loop/blob.c).
 
 Owns: segments and their locks. Knows no messages.
 """
@@ -19,7 +19,6 @@ import re
 from typing import Any
 
 import posix_ipc
-
 from ganglion.protocol.errors import PeerError, TransportError
 from ganglion.protocol.instance import Instance
 
@@ -53,7 +52,8 @@ class Spool:
         """Put ``data`` into the spool and hold it. The same content again is the same segment.
 
         Raises:
-            TransportError: no room left in shared memory (nothing is left behind), or it cannot be used.
+            TransportError: no room left in shared memory (nothing is left behind), or it cannot be
+            used.
         """
         view = memoryview(data).cast("B")
         digest = hashlib.sha256(view).hexdigest()
@@ -92,7 +92,8 @@ class Spool:
         """Map the blob ``<sha256>.<bytes>`` read-only, without copying it.
 
         Raises:
-            PeerError: ``bad_param`` for a malformed reference; ``no_blob`` when it is not there or its
+            PeerError: ``bad_param`` for a malformed reference; ``no_blob`` when it is not there or
+            its
                 length or hash is not what its name says.
         """
         raw = ref.encode() if isinstance(ref, str) else ref
@@ -112,7 +113,9 @@ class Spool:
             raise PeerError("no_blob", f"blob {digest[:12]} is not in the spool") from error
         try:
             if segment.size != size:
-                raise PeerError("no_blob", f"blob {digest[:12]} has {segment.size} bytes, not {size}")
+                raise PeerError(
+                    "no_blob", f"blob {digest[:12]} has {segment.size} bytes, not {size}"
+                )
             return mmap.mmap(segment.fd, size, prot=mmap.PROT_READ) if size else b""
         finally:
             segment.close_fd()

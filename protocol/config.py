@@ -2,15 +2,17 @@
 
 Owns: the list of settings and how their values are found. Knows nothing of who uses them.
 
-A setting ``coordinator.tasks_max`` stands in ``ganglion.toml`` as ``tasks_max`` under ``[coordinator]``, in the
-environment as ``GANGLION_COORDINATOR_TASKS_MAX``, and on the command line of the programs that use it as
-``--tasks-max``. The file is the first of ``--config``, ``$GANGLION_CONFIG``, ``./ganglion.toml``,
-``~/.config/ganglion/ganglion.toml``, ``/etc/ganglion/ganglion.toml`` that exists.
+A setting ``coordinator.tasks_max`` stands in ``ganglion.toml`` as ``tasks_max`` under
+``[coordinator]``, in the environment as ``GANGLION_COORDINATOR_TASKS_MAX``, and on the command line
+of the programs that use it as ``--tasks-max``. The file is the first of ``--config``,
+``$GANGLION_CONFIG``, ``./ganglion.toml``, ``~/.config/ganglion/ganglion.toml``,
+``/etc/ganglion/ganglion.toml`` that exists.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +60,16 @@ class Setting:
             if self.kind is bool:
                 if isinstance(value, bool):
                     return value
-                return {"1": True, "true": True, "yes": True, "on": True,
-                        "0": False, "false": False, "no": False, "off": False}[str(value).lower()]
+                return {
+                    "1": True,
+                    "true": True,
+                    "yes": True,
+                    "on": True,
+                    "0": False,
+                    "false": False,
+                    "no": False,
+                    "off": False,
+                }[str(value).lower()]
             if isinstance(value, bool) or (self.kind is str and not isinstance(value, str)):
                 raise ValueError
             parsed = self.kind(value)
@@ -75,7 +85,12 @@ class Setting:
 
 _S = Setting
 SETTINGS: tuple[Setting, ...] = (
-    _S("instance.name", str, "main", "which coordinator of this machine: prefix of queues and segments"),
+    _S(
+        "instance.name",
+        str,
+        "main",
+        "which coordinator of this machine: prefix of queues and segments",
+    ),
     _S("instance.runtime_dir", str, "", "sockets and the ledger of queues"),
     _S("instance.state_dir", str, "", "indexes and other files that are kept"),
     _S("instance.transport", str, "auto", "auto, mqueue or unix"),
@@ -89,18 +104,38 @@ SETTINGS: tuple[Setting, ...] = (
     _S("coordinator.backoff_ms", int, 200, "pause after the first failed try; doubles"),
     _S("coordinator.backoff_ms_max", int, 60_000, "longest pause between tries"),
     _S("coordinator.keep_ms", int, 300_000, "how long a result is kept"),
-    _S("coordinator.keep_buried_ms", int, 0, "how long a buried task is kept; 0: until kicked or cancelled"),
+    _S(
+        "coordinator.keep_buried_ms",
+        int,
+        0,
+        "how long a buried task is kept; 0: until kicked or cancelled",
+    ),
     _S("coordinator.heartbeat_ms", int, 1000, "how often agents report"),
     _S("coordinator.agent_timeout_ms", int, 10_000, "silence after which an agent is gone"),
     _S("coordinator.cancel_grace_ms", int, 5000, "time a cancelled task's agent has to stop"),
     _S("agent.slots", int, 0, "tasks taken at a time; 0: what the role asks for"),
     _S("agent.drain_ms", int, 20_000, "how long SIGTERM waits for running tasks"),
-    _S("embedder.backend", str, "lsa", "lsa, a sentence-transformers directory, or an http(s) endpoint"),
+    _S(
+        "embedder.backend",
+        str,
+        "lsa",
+        "lsa, a sentence-transformers directory, or an http(s) endpoint",
+    ),
     _S("embedder.model", str, "", "model name for an endpoint"),
-    _S("embedder.key_env", str, "OPENAI_API_KEY", "environment variable that holds the endpoint's key"),
+    _S(
+        "embedder.key_env",
+        str,
+        "OPENAI_API_KEY",
+        "environment variable that holds the endpoint's key",
+    ),
     _S("synthesizer.endpoint", str, "", "OpenAI-compatible base URL; empty: extractive answers"),
     _S("synthesizer.model", str, "", "model name for the endpoint"),
-    _S("synthesizer.key_env", str, "OPENAI_API_KEY", "environment variable that holds the endpoint's key"),
+    _S(
+        "synthesizer.key_env",
+        str,
+        "OPENAI_API_KEY",
+        "environment variable that holds the endpoint's key",
+    ),
     _S("retriever.passages", int, 8, "passages handed to the synthesizer"),
 )
 BY_KEY: Mapping[str, Setting] = {setting.key: setting for setting in SETTINGS}
@@ -109,13 +144,17 @@ BY_KEY: Mapping[str, Setting] = {setting.key: setting for setting in SETTINGS}
 def config_files() -> tuple[Path, ...]:
     """Where a configuration file is looked for, first to last, when none is named."""
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return (Path("ganglion.toml"), home / "ganglion" / "ganglion.toml", Path("/etc/ganglion/ganglion.toml"))
+    return (
+        Path("ganglion.toml"),
+        home / "ganglion" / "ganglion.toml",
+        Path("/etc/ganglion/ganglion.toml"),
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
+    if sys.version_info >= (3, 11):
         import tomllib
-    except ModuleNotFoundError:  # Python 3.10
+    else:
         import tomli as tomllib
     try:
         with path.open("rb") as file:
@@ -161,7 +200,9 @@ class Config:
             "environment",
         )
         given = {key: value for key, value in (flags or {}).items() if value is not None}
-        self._merge({k: BY_KEY[k].parse(v, "command line") for k, v in given.items()}, "command line")
+        self._merge(
+            {k: BY_KEY[k].parse(v, "command line") for k, v in given.items()}, "command line"
+        )
 
     def _merge(self, values: Mapping[str, Any], origin: str) -> None:
         self._values.update(values)

@@ -21,7 +21,9 @@ PEER_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def default_runtime_dir() -> Path:
-    """``/run/ganglion`` for root, else ``$XDG_RUNTIME_DIR/ganglion``, else ``/tmp/ganglion-<uid>``."""
+    """``/run/ganglion`` for root, else ``$XDG_RUNTIME_DIR/ganglion``, else
+    ``/tmp/ganglion-<uid>``.
+    """
     if os.geteuid() == 0:
         return Path("/run") / PREFIX
     base = os.environ.get("XDG_RUNTIME_DIR")

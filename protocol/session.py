@@ -1,11 +1,12 @@
 """What a peer remembers between its request and the answer: bookkeeping without IO.
 
-Owns: names of tasks and requests, who waits for which answer, blobs held until they were acknowledged.
-Knows no descriptors, threads or event loops: bytes to send are returned, messages that came in
-are given to ``dispatch``. Client, AsyncClient and the agent kit are this plus a way to wait.
+Owns: names of tasks and requests, who waits for which answer, blobs held until they were
+acknowledged. Knows no descriptors, threads or event loops: bytes to send are returned, messages
+that came in are given to ``dispatch``. Client, AsyncClient and the agent kit are this plus a way to
+wait.
 
-A request is answered on the word in the third field of its message: a task's name, or a word of this
-session's own. Requests with the same word are answered in the order in which they were sent.
+A request is answered on the word in the third field of its message: a task's name, or a word of
+this session's own. Requests with the same word are answered in the order in which they were sent.
 """
 
 from __future__ import annotations
@@ -99,7 +100,8 @@ def format_params(params: Mapping[str, Any]) -> bytes:
 
 def format_line(head: bytes, task: bytes, params: bytes, payload: bytes | memoryview) -> bytes:
     """One message; ``head`` is ``TYPE:ACTION``. ``len=`` is added where the payload needs it."""
-    if b"\n" in bytes(payload) or (payload and payload[-1] == 0):
+    payload = bytes(payload)  # no copy when it is bytes already
+    if b"\n" in payload or payload.endswith(b"\0"):
         params = b"%blen=%d" % (params + b";" if params else b"", len(payload))
     if params:
         return b"%b:%b;%b:%b\n" % (head, task, params, payload)
@@ -232,7 +234,9 @@ class Session:
 
     # -- out ------------------------------------------------------------------------------
 
-    def encode(self, payload: Any, ct: str | None, params: dict[str, Any]) -> tuple[Any, Hold | None]:
+    def encode(
+        self, payload: Any, ct: str | None, params: dict[str, Any]
+    ) -> tuple[Any, Hold | None]:
         """``payload`` as bytes for a message; content parameters are added to ``params``.
 
         A payload over the inline limit is published as a blob and b"" returned with the hold on it.
@@ -246,8 +250,14 @@ class Session:
         return b"", hold
 
     def submit(
-        self, action: str, payload: Any = b"", *, task: str | None = None, ct: str | None = None,
-        prio: int | str | None = None, **params: Any,
+        self,
+        action: str,
+        payload: Any = b"",
+        *,
+        task: str | None = None,
+        ct: str | None = None,
+        prio: int | str | None = None,
+        **params: Any,
     ) -> tuple[Submission, bytes]:
         """A task to submit: what will be known of it, and the line to send.
 
@@ -275,10 +285,14 @@ class Session:
     def request(
         self, verb: str, subject: str | None = None, payload: bytes = b"", **params: Any
     ) -> tuple[Waiter, bytes]:
-        """A CONTROL request about ``subject`` (None: a word of our own): its answer, and its line."""
+        """A CONTROL request about ``subject`` (None: a word of our own): its answer, and its
+        line.
+        """
         word = (self.next_word() if subject is None else subject).encode()
         waiter = self.expect(word)
-        return waiter, format_line(b"CONTROL:" + verb.encode(), word, format_params(params), payload)
+        return waiter, format_line(
+            b"CONTROL:" + verb.encode(), word, format_params(params), payload
+        )
 
     def expect(self, word: bytes) -> Waiter:
         """Wait for the answer to a request on ``word`` that the caller sends itself."""

@@ -1,8 +1,8 @@
 """How a peer reaches its coordinator: the first transport of the list that works.
 
 Transports are a list, tried in order: ``mqueue`` (a queue of the peer's own and the coordinator's
-queue) and ``unix`` (a stream socket). When a queue cannot be made the next one is taken, and that is
-said once on the ``ganglion`` logger.
+queue) and ``unix`` (a stream socket). When a queue cannot be made the next one is taken, and that
+is said once on the ``ganglion`` logger.
 
 Owns: the descriptors of one peer. May import: queues, sockets, the ledger. Knows no messages.
 """
@@ -76,7 +76,7 @@ def prepare(
         TransportError: no transport of the list can be had.
     """
     instance.make_dirs()
-    reasons = []
+    reasons: list[str] = []
     for kind in transports:
         if kind == "unix":
             if reasons:

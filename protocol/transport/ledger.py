@@ -1,8 +1,9 @@
 """The ledger of queues: who owns a POSIX queue, known even after a kill -9.
 
 A queue outlives its process, and nothing in the kernel says who made it. So each owner keeps a file
-``<runtime>/<instance>/queues/<queue>`` locked with flock(2) for as long as it lives; the kernel drops
-the lock however the owner dies. A file that can be locked belongs to nobody: its queue is removed.
+``<runtime>/<instance>/queues/<queue>`` locked with flock(2) for as long as it lives; the kernel
+drops the lock however the owner dies. A file that can be locked belongs to nobody: its queue is
+removed.
 
 Owns: those files. May import: posix_ipc, the names of the instance.
 """
@@ -16,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import posix_ipc
-
 from ganglion.protocol.errors import UsageError
 
 

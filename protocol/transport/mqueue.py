@@ -1,8 +1,9 @@
 """POSIX message queues: made, owned and removed here; read and written by C (csrc/src/link, loop).
 
 The kernel lets one user hold 819,200 bytes of queues by default (RLIMIT_MSGQUEUE), counted over all
-processes when a queue is made. A queue costs ``slots * (slot_bytes + 48)`` bytes and a little more for its tree of
-priorities. The sizes below keep a coordinator and 30 agents under that limit (tests/unit/test_mqueue_budget.py).
+processes when a queue is made. A queue costs ``slots * (slot_bytes + 48)`` bytes and a little more
+for its tree of priorities. The sizes below keep a coordinator and 30 agents under that limit
+(tests/unit/test_mqueue_budget.py).
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import errno
 from pathlib import Path
 
 import posix_ipc
-
 from ganglion.protocol.errors import TransportError
 from ganglion.protocol.transport.ledger import Claim
 
@@ -26,20 +26,19 @@ RLIMIT_DEFAULT_BYTES = 819_200
 
 
 def queue_cost(slots: int, slot_bytes: int) -> int:
-    """Bytes of RLIMIT_MSGQUEUE that a queue takes (an upper bound; linux/ipc/mqueue.c, mqueue_get_inode)."""
+    """Bytes of RLIMIT_MSGQUEUE that a queue takes (an upper bound; linux/ipc/mqueue.c,
+    mqueue_get_inode).
+    """
     return slots * (slot_bytes + KERNEL_BYTES_PER_SLOT)
 
 
 def explain(error: Exception, queue: str) -> str:
     """What went wrong with a queue, and what to do, in plain words."""
-    number = getattr(error, "errno", None)
-    if number is None and isinstance(error, OSError | posix_ipc.Error):
-        # posix_ipc turns EMFILE and ENOSPC into OSError with errno; others come as its own types.
-        number = None
+    number = getattr(error, "errno", None)  # posix_ipc's own types have none
     if number == errno.EMFILE:
         return (
             f"no room for queue {queue}: this user's POSIX queues are at the limit of bytes "
-            "(ulimit -q, 819200 by default). Raise LimitMSGQUEUE= or RLIMIT_MSGQUEUE, or use the socket"
+            "(ulimit -q, 819200 by default): raise LimitMSGQUEUE= or RLIMIT_MSGQUEUE"
         )
     if number == errno.ENOSPC:
         return f"no room for queue {queue}: the machine has fs.mqueue.queues_max queues (sysctl)"

@@ -42,7 +42,9 @@ def listen(path: Path, backlog: int = 128) -> socket.socket:
         sock.listen(backlog)
     except OSError as error:
         sock.close()
-        raise TransportError(error.errno or 0, f"cannot listen on {text}: {error.strerror}") from error
+        raise TransportError(
+            error.errno or 0, f"cannot listen on {text}: {error.strerror}"
+        ) from error
     finally:
         os.umask(mask)
     sock.setblocking(False)
@@ -59,5 +61,7 @@ def connect(path: Path) -> socket.socket | None:
         return None
     except OSError as error:
         sock.close()
-        raise TransportError(error.errno or 0, f"cannot connect to {path}: {error.strerror}") from error
+        raise TransportError(
+            error.errno or 0, f"cannot connect to {path}: {error.strerror}"
+        ) from error
     return sock
