@@ -7,6 +7,7 @@ at the payload of one pays for that.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -43,7 +44,7 @@ if _ROW.size != ffi.sizeof("gn_msg"):
 
 _BATCH: Final = 128  # messages a C call may return
 _NO_PARAMS: Final[Mapping[str, str]] = MappingProxyType({})
-_PLAIN: Final = frozenset(b for b in range(0x21, 0x7F) if b not in b":;%")
+_is_plain: Final = re.compile(r"[!-$&-9<-~]*").fullmatch  # printable but space : ; %
 
 
 def escape(value: str | bytes) -> str:
@@ -52,9 +53,9 @@ def escape(value: str | bytes) -> str:
     >>> escape("50% of a:b")
     '50%25%20of%20a%3Ab'
     """
+    if isinstance(value, str) and _is_plain(value):
+        return value
     raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
-    if _PLAIN.issuperset(raw):
-        return raw.decode()
     room = 3 * len(raw)
     encoded = ffi.new("uint8_t[]", room)
     size = lib.gn_escape(raw, len(raw), encoded, room)
@@ -73,9 +74,11 @@ def unescape(value: bytes) -> str:
 
 
 def _read_params(raw: bytes) -> Mapping[str, str]:
-    pairs = (pair.partition(b"=") for pair in raw.split(b";"))
+    params: dict[str, str] = dict([pair.split("=", 1) for pair in raw.decode("ascii").split(";")])
     # len belongs to the framing: format() writes it again where the payload needs it.
-    params = {key.decode(): unescape(value) for key, _, value in pairs if key != b"len"}
+    params.pop("len", None)
+    if b"%" in raw:
+        params = {key: unescape(value.encode()) for key, value in params.items()}
     return MappingProxyType(params)
 
 
@@ -103,6 +106,8 @@ class Message:
     task: str  # empty: none
     params: Mapping[str, str]  # percent-decoded, in order; len is not among them
     payload: bytes  # empty: none
+    _buf: bytes  # of a parsed message: what it was read from, and its gn_msg
+    _row: _Row
 
     def __init__(
         self,
@@ -128,13 +133,15 @@ class Message:
 
         def __getattr__(self, name: str) -> Any:
             """A field of a parsed message that is read for the first time."""
-            try:
-                cut = _CUTTERS[name]
-            except KeyError:
-                raise AttributeError(f"a message has no {name!r}") from None
-            value = cut(
-                object.__getattribute__(self, "_buf"), object.__getattribute__(self, "_row")
-            )
+            if name not in _FIELDS:
+                raise AttributeError(f"a message has no {name!r}")
+            if name == "params":
+                params = _span(self._buf, self._row, _PARAMS)
+                value = _read_params(params) if params else _NO_PARAMS
+            elif name == "payload":
+                value = _span(self._buf, self._row, _PAYLOAD)
+            else:
+                return _cut_header(self, name)
             _set(self, name, value)
             return value
 
@@ -209,17 +216,21 @@ def _span(buf: bytes, row: _Row, at: int) -> bytes:
     return buf[off : off + row[at + 1]]
 
 
-def _cut_params(buf: bytes, row: _Row) -> Mapping[str, str]:
-    return _read_params(_span(buf, row, _PARAMS)) if row[_PARAMS + 1] else _NO_PARAMS
+_FIELDS: Final = frozenset(("type", "action", "task", "params", "payload"))
+_SHORT: Final = 512  # bytes of payload that cost less to cut at once than to come back for
 
 
-_CUTTERS: Final[dict[str, Any]] = {
-    "type": lambda buf, row: _TYPES[row[0]],
-    "action": lambda buf, row: _span(buf, row, _ACTION).decode(),
-    "task": lambda buf, row: _span(buf, row, _TASK).decode(),
-    "params": _cut_params,
-    "payload": lambda buf, row: _span(buf, row, _PAYLOAD),
-}
+def _cut_header(message: Message, name: str) -> str:
+    """Cut type, action, task and a short payload: who reads one of them reads the others too."""
+    buf, row = message._buf, message._row
+    type_, _, _, _, _, _, action, action_len, task, task_len, _, _, payload, payload_len = row
+    _set(message, "type", _TYPES[type_])
+    _set(message, "action", buf[action : action + action_len].decode("ascii"))
+    _set(message, "task", buf[task : task + task_len].decode("ascii"))
+    if payload_len <= _SHORT:
+        _set(message, "payload", buf[payload : payload + payload_len])
+    value: str = getattr(message, name)
+    return value
 
 
 class _Scratch:

@@ -60,7 +60,7 @@ def test_it_does_not_change() -> None:
         with pytest.raises(AttributeError):
             del m.payload
         with pytest.raises(AttributeError):
-            m.other = 1  # type: ignore[attr-defined]
+            m.other = 1
         with pytest.raises(AttributeError):
             m.other  # type: ignore[attr-defined]  # noqa: B018
         with pytest.raises(TypeError):

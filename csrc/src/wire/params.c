@@ -150,13 +150,14 @@ int gn_params_read(const uint8_t *buf, const gn_msg *m, gn_params *out)
 {
     uint32_t at = m->params.off, end = at + m->params.len;
     gn_span key, value;
+    int percents = m->params.len && memchr(buf + at, '%', m->params.len);
 
     memset(out, 0, sizeof *out);
     out->prio = GN_PRIO_DEFAULT;
     while (next_pair(buf, &at, end, &key, &value)) {
         int param = gn_param_index(buf + key.off, key.len), code;
 
-        if (!percents_are_good(buf + value.off, value.len))
+        if (percents && !percents_are_good(buf + value.off, value.len))
             return GN_BAD_PERCENT;
         if (param >= 0 && (code = store(out, buf, param, value)))
             return code;
