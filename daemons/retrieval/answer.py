@@ -1,0 +1,140 @@
+"""Passages to an answer with citations, without a language model: the best sentences as they are.
+
+Support: the share of the question's terms, weighted by their IDF in the corpus, that the best
+passage holds (its title included). Terms the corpus never uses weigh most, so a question about
+something else has little support, and below SUPPORT_MIN the answer is "nothing found".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .records import NOTHING_FOUND, Answer, Hit, SearchResult, Source
+from .sentences import Sentence, split_sentences
+from .terms import STOP_WORDS, term_set, words
+
+SUPPORT_MIN = 0.5
+SENTENCES_MAX = 4
+HITS_MAX = 6  # passages looked at
+_CODE_SIGNS = "=(){}[]<>_|\\/#$%^*~"
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    hit: Hit
+    order: int
+    sentence: Sentence
+    terms: frozenset[str]
+    score: float
+
+
+def support(result: SearchResult) -> float:
+    """How much of the question the best passage bears, in [0, 1]."""
+    weights = result.term_idf
+    total = sum(weights.values())
+    if not result.hits or total <= 0:
+        return 0.0
+    return max(covered(weights, _terms(hit)) for hit in result.hits) / total
+
+
+def _terms(hit: Hit) -> frozenset[str]:
+    return term_set(f"{hit.title} {hit.context} {hit.text}")
+
+
+def covered(weights: Mapping[str, float], present: frozenset[str]) -> float:
+    """The weight of the terms that are present."""
+    return sum(weight for term, weight in weights.items() if term in present)
+
+
+def nothing_found(question: str, bears: float = 0.0) -> Answer:
+    return Answer(question, NOTHING_FOUND, (), round(bears, 4), False)
+
+
+def synthesize(
+    result: SearchResult,
+    sentences_max: int = SENTENCES_MAX,
+    support_min: float = SUPPORT_MIN,
+) -> Answer:
+    """The sentences that say most about the question, each followed by its ``[n]``."""
+    bears = support(result)
+    if bears < support_min:
+        return nothing_found(result.query, bears)
+    chosen = _choose(_candidates(result), result.term_idf, sentences_max)
+    if not chosen:
+        return nothing_found(result.query, bears)
+    chosen.sort(key=lambda one: (one.order, one.sentence.first_line))
+    sources: list[Source] = []
+    parts: list[str] = []
+    for hit, group in _by_hit(chosen):
+        first = min(one.sentence.first_line for one in group)
+        last = max(one.sentence.last_line for one in group)
+        lines = hit.text.split("\n")[first - hit.first_line : last - hit.first_line + 1]
+        number = len(sources) + 1
+        sources.append(Source(number, hit.path, first, last, hit.title, "\n".join(lines)))
+        parts.extend(f"{_ended(one.sentence.text)} [{number}]" for one in group)
+    return Answer(result.query, " ".join(parts), tuple(sources), round(bears, 4), True)
+
+
+def _candidates(result: SearchResult) -> list[_Candidate]:
+    """Sentences of the first passages with what each is worth."""
+    weights = result.term_idf
+    total = sum(weights.values()) or 1.0
+    found: list[_Candidate] = []
+    best = result.hits[0].score or 1.0
+    for order, hit in enumerate(result.hits[:HITS_MAX]):
+        title = term_set(f"{hit.title} {hit.context}")
+        bears = covered(weights, _terms(hit)) / total
+        sentences = split_sentences(hit.text, hit.first_line)
+        for place, sentence in enumerate(sentences):
+            if not 4 <= words(sentence.text) <= 80:
+                continue
+            present = term_set(sentence.text)
+            own = covered(weights, present) / total
+            # What the title says, the sentence takes for granted, so it counts a part.
+            lent = covered(weights, title - present) / total
+            lead = 0.1 / (1 + place)  # a passage tends to open with what it is about
+            worth = own + 0.4 * lent + 0.3 * bears * hit.score / best + lead
+            found.append(_Candidate(hit, order, sentence, present, worth * _prose(sentence.text)))
+    return found
+
+
+def _prose(text: str) -> float:
+    """1 for a sentence of plain words, less for code and tables: people asked in words."""
+    signs = sum(text.count(sign) for sign in _CODE_SIGNS) / max(1, len(text))
+    glue = sum(word.strip(".,;:()").lower() in STOP_WORDS for word in text.split())
+    share = glue / max(1, len(text.split()))
+    return max(0.2, 1.0 - 6 * signs) * (0.6 + min(0.4, 1.6 * share))
+
+
+def _choose(
+    candidates: Sequence[_Candidate], weights: Mapping[str, float], limit: int
+) -> list[_Candidate]:
+    """Greedy by worth, less what the sentences chosen before already say."""
+    chosen: list[_Candidate] = []
+    left = sorted(candidates, key=lambda one: (-one.score, one.order, one.sentence.first_line))
+    floor = 0.45 * left[0].score if left else 0.0
+    while left and len(chosen) < limit:
+        best = max(left, key=lambda one: one.score - 0.5 * _overlap(one, chosen) * one.score)
+        if best.score < floor:
+            break
+        chosen.append(best)
+        left = [one for one in left if _overlap(one, chosen) < 0.75]
+    return chosen
+
+
+def _overlap(one: _Candidate, chosen: Sequence[_Candidate]) -> float:
+    """The largest share of its terms that one chosen sentence has too."""
+    return max((len(one.terms & two.terms) / (len(one.terms) or 1) for two in chosen), default=0.0)
+
+
+def _by_hit(chosen: Sequence[_Candidate]) -> list[tuple[Hit, list[_Candidate]]]:
+    groups: dict[int, tuple[Hit, list[_Candidate]]] = {}
+    for one in chosen:
+        groups.setdefault(one.order, (one.hit, []))[1].append(one)
+    return [groups[order] for order in sorted(groups)]
+
+
+def _ended(text: str) -> str:
+    """A sentence with an end, so that citations never run two together."""
+    return text if text.rstrip("\"')]")[-1:] in ".!?:" else f"{text}."
