@@ -63,7 +63,7 @@ class Headings:
         self.marks: list[Mark] = [Mark(1, self._stem)]
 
     def add(self, line: int, level: int, heading: str) -> None:
-        heading = " ".join(heading.split())[:120]
+        heading = " ".join(heading.replace("\u00b6", " ").split())[:120]
         if not heading:
             return
         self._open = [one for one in self._open if one[0] < level]

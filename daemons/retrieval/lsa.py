@@ -60,7 +60,7 @@ class LsaEmbedder:
 
     @property
     def name(self) -> str:
-        """The fingerprint of the fitted model (empty before): vectors compare under one name only."""
+        """The fingerprint of the fitted model (empty before); only vectors of one compare."""
         return self._name
 
     def fit(self, texts: Iterable[str]) -> str:
