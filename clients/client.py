@@ -11,6 +11,7 @@ lone caller pays for no extra thread and no extra wake-up.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import threading
@@ -194,6 +195,42 @@ class Client:
             submission, line = self.session.submit(action, payload, **options)
         self._send(line)
         return submission
+
+    def start_many(
+        self, action: str, payloads: Iterable[Any], names: Iterable[str] | None = None,
+        **options: Any,
+    ) -> list[Submission]:
+        """Send several tasks in as few datagrams as they fit in; ``names`` gives each its own.
+
+        The caller bounds how many are unfinished, and goes on with ``pump``. Options as ``submit``.
+        """
+        started, lines = [], []
+        given = iter(names) if names is not None else itertools.repeat(None)
+        with self._changed:
+            for payload, name in zip(payloads, given, strict=False):
+                submission, line = self.session.submit(action, payload, task=name, **options)
+                started.append(submission)
+                lines.append(line)
+        self._send(b"".join(lines))
+        return started
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when something has come in: for poll and select."""
+        return int(lib.gn_link_read_fd(self._link))
+
+    def pump(self, timeout: float) -> bool:
+        """Receive what comes within ``timeout`` seconds. False: nothing did.
+
+        For programs with a loop of their own (poll on ``fileno()``): pump until False, then wait.
+
+        Raises:
+            NoCoordinatorError: it went away.
+        """
+        if self._receive(int(timeout * 1000)):
+            return True
+        if timeout > 0:
+            self._check_alive()
+        return False
 
     def submit(self, action: str, payload: Any = b"", **options: Any) -> str:
         """Submit a task; returns its name once the coordinator has accepted it.
