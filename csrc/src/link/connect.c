@@ -98,17 +98,18 @@ static void send_register(gn_runtime *rt)
     ptrdiff_t r;
     int64_t now;
 
+    rt->want_register = rt->connected = 0; /* before: the WELCOME may be read before we have the lock again */
     pthread_mutex_unlock(&rt->lock);
     r = gn_link_send_until(rt->link, rt->register_line, rt->config.register_len, gn_mono_us() + SEND_US);
     pthread_mutex_lock(&rt->lock);
     now = gn_mono_us();
-    rt->register_at_us = now + REGISTER_PAUSE_US;
+    rt->register_at_us = now + smaller(REGISTER_PAUSE_US, rt->heartbeat_us);
     if ((r < 0 && r != -EAGAIN && r != -EINTR) || silent_too_long(rt)) /* perhaps nobody empties this queue any more */
         gn_runtime_lost(rt, generation);
-    if (r != (ptrdiff_t)rt->config.register_len || generation != rt->generation)
+    if (r != (ptrdiff_t)rt->config.register_len || generation != rt->generation) {
+        rt->want_register = 1;
         return;
-    rt->want_register = 0;
-    rt->connected = 0;
+    }
     rt->open = 1;
     rt->beat_at_us = now + rt->heartbeat_us;
     pthread_cond_broadcast(&rt->opened);
@@ -256,6 +257,7 @@ int gn_runtime_answer(gn_runtime *rt, const uint8_t *base, const gn_msg *m)
     }
     if (m->verb == GN_VERB_REJECTED && m->payload.len >= sizeof unknown - 1 &&
         !memcmp(base + m->payload.off, unknown, sizeof unknown - 1)) {
+        rt->answer_us = gn_mono_us();
         register_again(rt);
         return mine;
     }
