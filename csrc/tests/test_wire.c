@@ -10,8 +10,6 @@
 #include <string.h>
 
 #define FUZZ_ROUNDS 200000
-#define ITEMS_MAX 512
-#define FIELDS 7
 
 static void die(const char *what, const char *where)
 {
@@ -422,6 +420,55 @@ static void limits_of_format(void)
         die("a payload that looks like a task", "format");
 }
 
+/* What needs len= has it, and a header may be 1024 bytes but no more. */
+static void counts_and_headers(void)
+{
+    static const struct {
+        const char *payload, *line;
+        size_t len, line_len;
+    } cases[] = {
+        {"a\0", "DATA:X:t;len=2:a\0\n", 2, 18},
+        {"\n", "DATA:X:t;len=1:\n\n", 1, 17},
+        {"\0a", "DATA:X:t:\0a\n", 2, 12},
+        {"a\r", "DATA:X:t:a\r\n", 2, 12},
+        {"", "DATA:X:t:\n", 0, 10},
+    };
+    uint8_t out[GN_HEADER_BYTES_MAX + 8];
+    char params[GN_HEADER_BYTES_MAX];
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (gn_format(out, sizeof out, GN_DATA, "X", 1, "t", 1, NULL, 0, (const uint8_t *)cases[i].payload,
+                      cases[i].len) != (ptrdiff_t)cases[i].line_len ||
+            memcmp(out, cases[i].line, cases[i].line_len) != 0)
+            die("is not the line expected", cases[i].line);
+    memset(params, 'v', sizeof params);
+    memcpy(params, "a=", 2);
+    if (gn_format(out, sizeof out, GN_DATA, "X", 1, "t", 1, params, 1015, NULL, 0) != 1025 ||
+        gn_format(out, sizeof out, GN_DATA, "X", 1, "t", 1, params, 1016, NULL, 0) != -(100 + GN_HEADER_TOO_BIG))
+        die("the limit of a header", "format");
+}
+
+/* A line without end under the longest header is given up with its first byte too many, not later. */
+static void give_up_in_time(void)
+{
+    gn_parser parser = {0};
+    size_t consumed = 0, limit = GN_HEADER_BYTES_MAX + 1 + GN_INLINE_BYTES_MAX + 1;
+    uint8_t *buf = malloc(limit);
+    gn_msg m;
+
+    if (!buf)
+        die("out of memory", "give_up_in_time");
+    memset(buf, 'v', limit);
+    memcpy(buf, "DATA:X:t;a=", 11);
+    buf[GN_HEADER_BYTES_MAX] = ':';
+    for (size_t n = 1; n < limit; n++)
+        if (gn_parse(&parser, buf, n, 0, &m, 1, &consumed) || consumed)
+            die("given up too early", "give_up_in_time");
+    if (gn_parse(&parser, buf, limit, 0, &m, 1, &consumed) != 1 || m.code != GN_TOO_BIG || consumed != limit)
+        die("not given up in time", "give_up_in_time");
+    free(buf);
+}
+
 static void registries(void)
 {
     for (int verb = 1; verb < gn_verb_count(); verb++) {
@@ -449,6 +496,8 @@ int main(void)
         die("hardly any vectors", "vectors");
     registries();
     limits_of_format();
+    counts_and_headers();
+    give_up_in_time();
     grow_byte_by_byte("DATA:X:t;len=65536:", '\n', 19 + 65536 + 1);
     grow_byte_by_byte("DATA:X:t:", 'a', 9 + 65536 + 1);
     for (int round = 0; round < FUZZ_ROUNDS; round++)
