@@ -55,3 +55,10 @@ def param(params: bytes, key: bytes) -> bytes | None:
         if name == key:
             found = value
     return found
+
+
+def wholes(messages: Any, count: int, base: Any) -> list[bytes]:
+    """The same messages as they came in, byte for byte, each without its LF."""
+    rows = list(_GN_MSG.iter_unpack(ffi.buffer(messages, count * _GN_MSG.size)))
+    data = ffi.buffer(base, max((r[4] + r[5] for r in rows), default=0))
+    return [data[row[4] : row[4] + row[5]] for row in rows]

@@ -1,0 +1,100 @@
+"""What every command is given: settings, the client, standard output, and a voice on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ganglion.clients.cli.output import Output, is_tty
+
+if TYPE_CHECKING:
+    from ganglion.clients.client import Client
+    from ganglion.protocol.config import Config
+
+
+class Context:
+    """The surroundings of one run of one command."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.verbose: int = getattr(args, "verbose", 0) or 0
+        self.quiet: bool = getattr(args, "quiet", False)
+        self.out = Output()
+
+    @cached_property
+    def config(self) -> Config:
+        """Defaults < file < environment < flags."""
+        from ganglion.protocol.config import Config
+
+        flags = {
+            "instance.name": getattr(self.args, "instance", None),
+            "instance.transport": getattr(self.args, "transport", None),
+        }
+        return Config(getattr(self.args, "config", None), flags)
+
+    def client(self, timeout: float = 10.0) -> Client:
+        """A connection to the coordinator.
+
+        Raises:
+            NoCoordinatorError: none serves the instance.
+        """
+        from ganglion.clients.client import Client
+
+        config = self.config
+        self._log()
+        client = Client(config.instance, transport=config["instance.transport"], timeout=timeout)
+        if self.verbose:
+            self.note(f"instance {client.instance.name} over {client.transport}")
+        return client
+
+    def _log(self) -> None:
+        """What the library logs goes to stderr in our manner."""
+        import logging
+
+        log = logging.getLogger("ganglion")
+        if not log.handlers:
+            handler = logging.StreamHandler()
+            handler.setFormatter(logging.Formatter("ganglion: %(message)s"))
+            log.addHandler(handler)
+            log.propagate = False
+        level = logging.DEBUG if self.verbose > 1 else logging.WARNING
+        log.setLevel(logging.ERROR if self.quiet else level)
+
+    @cached_property
+    def stderr_tty(self) -> bool:
+        return is_tty(2)
+
+    @cached_property
+    def colour(self) -> bool:
+        """Whether standard output takes colours."""
+        dumb = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        return self.out.is_tty and not dumb
+
+    @cached_property
+    def width(self) -> int | None:
+        """Columns of the terminal; None: a pipe or file, write all."""
+        if not self.out.is_tty:
+            return None
+        import shutil
+
+        return shutil.get_terminal_size((80, 24)).columns
+
+    def note(self, words: str) -> None:
+        """Something worth knowing; -q silences it."""
+        if not self.quiet:
+            say(words)
+
+    def progress(self, what: str, total: int | None = None) -> Any:
+        """A progress line on stderr (see progress.py)."""
+        from ganglion.clients.cli.progress import Progress
+
+        return Progress(what, total, shown=self.stderr_tty and not self.quiet)
+
+
+def say(words: str) -> None:
+    """One line on stderr."""
+    sys.stderr.write(f"ganglion: {words}\n")
+    sys.stderr.flush()
