@@ -33,6 +33,7 @@ from ganglion.daemons.task import Task
 from ganglion.daemons.warm import WarmPool, WorkerDiedError
 from ganglion.protocol.batch import VERB, Incoming, param
 from ganglion.protocol.blobs import Hold
+from ganglion.protocol.config import Config
 from ganglion.protocol.errors import GanglionError, UsageError
 from ganglion.protocol.instance import Instance
 from ganglion.protocol.session import DeadlineError, Outcome, Waiter
@@ -90,6 +91,18 @@ class Agent:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._out: list[bytes] = []
         self.line: Line
+
+    @classmethod
+    def of(cls, name: str, config: Config, threads: int = 1) -> Agent:
+        """An agent as the configuration wants it (instance, transport, ``agent.slots``...)."""
+        return cls(
+            name,
+            slots=config["agent.slots"],
+            threads=threads,
+            instance=config.instance,
+            transport=config["instance.transport"],
+            drain_ms=config["agent.drain_ms"],
+        )
 
     # -- declaring ------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import logging
 import traceback
 from typing import Any
 
-from ganglion.daemons.task import Bury, Continue, Release, Task
+from ganglion.daemons.task import Bury, Continue, Packed, Release, Task
 from ganglion.protocol import codec
 from ganglion.protocol.blobs import Hold, Spool
 from ganglion.protocol.session import format_line, format_params
@@ -66,7 +66,10 @@ def completed(
     if isinstance(result, Continue):
         params = {"via": list(result.via), "after": list(result.after) or None}
         result = result.payload
-    raw, described = codec.encode(b"" if result is None else result)
+    if isinstance(result, Packed):
+        raw, described = codec.encode(result.data, "msgpack")
+    else:
+        raw, described = codec.encode(b"" if result is None else result)
     params.update(described)
     if len(raw) <= inline_bytes_max:
         return ended(task, b"RESPONSE:TASK_COMPLETED", raw, params), None

@@ -43,6 +43,13 @@ class Continue:
     after: Sequence[str] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A result written as msgpack (``ct=msgpack``): for objects that hold bytes."""
+
+    data: Any
+
+
 class Host(Protocol):
     """What a task needs of the agent that runs it."""
 
