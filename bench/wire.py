@@ -18,8 +18,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ganglion.protocol import Message, StreamParser, format_batch, parse_batch
 from harness import describe_machine
+
+from ganglion.protocol import Message, StreamParser, format_batch, parse_batch
 
 ROUNDS = 5
 DATAGRAM_BYTES = 8192

@@ -19,6 +19,7 @@ import re
 from typing import Any
 
 import posix_ipc
+
 from ganglion.protocol.errors import PeerError, TransportError
 from ganglion.protocol.instance import Instance
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import posix_ipc
+
 from ganglion.protocol.errors import UsageError
 
 

@@ -13,6 +13,7 @@ import errno
 from pathlib import Path
 
 import posix_ipc
+
 from ganglion.protocol.errors import TransportError
 from ganglion.protocol.transport.ledger import Claim
 

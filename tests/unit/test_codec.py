@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ganglion.protocol import Message, PeerError, UsageError, decode, encode
-from ganglion.protocol.codec import ARRAY_TYPES
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from ganglion.protocol import Message, PeerError, UsageError, decode, encode
+from ganglion.protocol.codec import ARRAY_TYPES
 
 json_values = st.recursive(
     st.none()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+
 from ganglion import protocol
 from ganglion.protocol import (
     GanglionError,

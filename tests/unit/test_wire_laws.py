@@ -6,6 +6,9 @@ import string
 from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ganglion.protocol import (
     Message,
     PeerError,
@@ -18,8 +21,6 @@ from ganglion.protocol import (
 )
 from ganglion.protocol._native import ffi, lib
 from ganglion.protocol.message import escape, unescape
-from hypothesis import given
-from hypothesis import strategies as st
 
 UPPER = string.ascii_uppercase
 PIECES = [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ganglion.protocol import Message, ProtocolError, StreamParser
 from ganglion.protocol._native import ffi, lib
 from ganglion.protocol.errors import code_word, codes
