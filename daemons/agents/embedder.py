@@ -66,7 +66,7 @@ class EmbedderRole:
     def embed_query(self, tasks: list[Task]) -> list[Packed]:
         questions = [str(task.data["question"]) for task in tasks]
         try:
-            rows: Sequence[Any] = self.embedder.embed(questions)
+            rows: list[Any] = list(self.embedder.embed(questions))
         except NotFitted:  # nothing was ingested with vectors yet: words alone will do
             rows = [None] * len(tasks)
         return [
