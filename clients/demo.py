@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ganglion.clients.cli.main import main as ganglion
+from ganglion.clients.cli.main import run as ganglion
 from ganglion.clients.client import Client
 from ganglion.protocol.errors import GanglionError
 from ganglion.protocol.instance import Instance
@@ -100,7 +100,7 @@ def _run(instance: Instance, *words: str) -> int:
     """Run a ``ganglion`` command here, shown as it would be typed."""
     shown = " ".join(f'"{word}"' if " " in word or "?" in word else word for word in words)
     say(f"\n$ ganglion {shown}")
-    return ganglion([words[0], "--instance", instance.name, *words[1:]])
+    return ganglion(["--instance", instance.name, *words])
 
 
 def _show_processes(agents: Sequence[dict[str, object]], instance: Instance) -> None:
