@@ -46,6 +46,14 @@ def dead_links(root: Path) -> list[str]:
     return faults
 
 
+def orphan_pages(root: Path) -> list[str]:
+    """Pages of docs/ that its README does not lead to."""
+    index = root / "docs" / "README.md"
+    listed = {link.partition("#")[0] for pair in LINK.findall(index.read_text()) for link in pair}
+    pages = [path for path in sources(root, ".md") if path.parent == index.parent and path != index]
+    return [f"docs/{path.name}: not in docs/README.md" for path in pages if path.name not in listed]
+
+
 def missing_benches(root: Path) -> list[str]:
     """Benches that the prose names and bench/ does not hold, be it as a program or as a folder."""
     return [
@@ -75,6 +83,10 @@ def unknown_commands(root: Path, usage: str) -> list[str]:
 
 def test_links_resolve() -> None:
     expect_none(dead_links(ROOT))
+
+
+def test_every_page_is_listed() -> None:
+    expect_none(orphan_pages(ROOT))
 
 
 def test_named_benches_exist() -> None:

@@ -8,8 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,8 @@ import posix_ipc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from support import until
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 sys.path.insert(0, str(BENCH))  # as Python does for `python bench/roundtrip.py`
@@ -45,13 +45,6 @@ def measured(target: str, metric: str, number: int, value: float) -> harness.Mea
 
 def records(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
-
-
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.005)
 
 
 def assert_gone(name: str) -> None:
@@ -182,11 +175,11 @@ def test_a_killed_pingpong_leaves_neither_queue_nor_process() -> None:
     process = base.spawn(program, "rtt", name, "32", "60", str(SLOT))
     try:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        wait_until(lambda: bool(children.read_text()), "the echo process does not start")
+        until(lambda: bool(children.read_text()), DEADLINE_S, "the echo process does not start")
         echo = Path("/proc") / children.read_text().split()[0] / "stat"
         process.kill()
         process.wait()
-        wait_until(lambda: is_dead(echo), "the echo process outlives its parent")
+        until(lambda: is_dead(echo), DEADLINE_S, "the echo process outlives its parent")
     finally:
         base.end(process)
     assert_gone(f"{name}.req")
