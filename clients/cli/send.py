@@ -44,7 +44,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--no-wait", action="store_true", help="end when everything is acknowledged"
     )
     group.add_argument(
-        "--follow", action="store_true", help="go on printing until Ctrl-C or the end of stdin"
+        "--follow", action="store_true",
+        help="go on printing until Ctrl-C or the end of the coordinator",
     )
     parser.add_argument(
         "--window", type=positive, default=1000, metavar="N",
@@ -83,16 +84,19 @@ class Send:
         self._names = 0
 
     def run(self) -> int:
+        from ganglion.protocol.transport.endpoint import NoCoordinatorError
+
         try:
             while self._step():
                 pass
+        except NoCoordinatorError:
+            if not self._args.follow or not self._ended:
+                raise
         except KeyboardInterrupt:
-            self._out.flush()
-            if self._args.follow:
-                return FAILED if self._tracker.bad else OK
-            raise InterruptedCommand(
-                f"{self._tracker.running} tasks go on (ganglion tasks)"
-            ) from None
+            if not self._args.follow:
+                self._out.flush()
+                words = f"{self._tracker.running} tasks go on (ganglion tasks)"
+                raise InterruptedCommand(words) from None
         self._out.flush()
         return FAILED if self._tracker.bad else OK
 
@@ -113,7 +117,7 @@ class Send:
         tracker = self._tracker
         if not self._fence_back:
             return False
-        return self._args.no_wait or self._args.follow or not tracker.running
+        return self._args.no_wait or (not tracker.running and not self._args.follow)
 
     # -- out ------------------------------------------------------------------------------
 

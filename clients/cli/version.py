@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 
 from ganglion.clients.cli.context import Context
+from ganglion.clients.cli.options import add_json
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """None."""
+    add_json(parser)
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -18,5 +19,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         found = version("ganglion")
     except PackageNotFoundError:
         found = "unknown (not installed)"
-    context.out.line(f"ganglion {found}")
+    if getattr(args, "json", False):
+        context.out.json({"version": found})
+    else:
+        context.out.line(f"ganglion {found}")
     return 0

@@ -1,0 +1,26 @@
+"""``ganglion pause``."""
+
+from __future__ import annotations
+
+import argparse
+
+from ganglion.clients.cli.context import Context
+from ganglion.clients.cli.options import add_json, completes
+
+HELP = """\
+Hand out no task of an action until `ganglion resume`.
+Tasks are still accepted; those that run go on."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    completes(parser.add_argument("actions", metavar="ACTION", nargs="+"), "action")
+    add_json(parser, "one JSON object for each action")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    with context.client() as client:
+        for action in args.actions:
+            client.pause(action)
+            if args.json:
+                context.out.json({"action": action, "status": "paused"})
+    return 0
