@@ -7,6 +7,7 @@ up. The client is `ganglion.clients.Client` in the measuring process: `call` wit
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -61,10 +62,8 @@ class Ganglion(Target):
         while self._client is None or not list(self._client.agents()):
             if time.monotonic() > deadline or any(p.poll() is not None for p in self._processes):
                 raise TargetError("the coordinator or the agent does not start")
-            try:
+            with contextlib.suppress(NoCoordinatorError):
                 self._client = self._client or Client(instance, transport="mqueue")
-            except NoCoordinatorError:
-                pass
             time.sleep(POLL_S)
 
     def roundtrip(self, seconds: float) -> list[float]:
