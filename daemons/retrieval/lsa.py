@@ -43,8 +43,8 @@ class LsaEmbedder:
         self._wanted = dim
         self._file = Path(state_dir) / _FILE if state_dir is not None else None
         self._vocabulary: dict[str, int] = {}
-        self._idf = np.zeros(0, np.float32)
-        self._components = np.zeros((0, 0), np.float32)
+        self._idf: NDArray[np.float32] = np.zeros(0, np.float32)
+        self._components: NDArray[np.float32] = np.zeros((0, 0), np.float32)
         self.fitted_on = 0
         self._name = ""
         if self._file and self._file.exists():
