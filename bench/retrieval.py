@@ -3,12 +3,14 @@
     python bench/retrieval.py            JSON lines on stdout, a table on stderr
     python bench/retrieval.py --check    and exit 1 when fused is worse than the better single list
     python bench/retrieval.py --tune     the settings tried on the tuning half
+    python bench/retrieval.py --support  who is answered: these questions, and out-of-domain ones
 
 bench/retrieval_questions.json holds questions in plain words and the modules (or packages) that
 answer them; a hit counts for a module when its file is that module or lies in that package. The
 ranking is of modules: the first hit of each counts. recall@5 is the share of questions' modules
 among the first five (at most five can be found), nDCG@10 has binary gains. Weights were chosen
-with the questions of even number ("tune") only; "held-out" is the other half.
+with the questions of even number ("tune") only; "held-out" is the other half. Questions without
+modules are out of domain: nothing in the corpus answers them, and no answer is right.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from math import log2
 from pathlib import Path, PurePath
 from typing import Any
 
+from ganglion.daemons.retrieval.answer import supported
 from ganglion.daemons.retrieval.corpus import DEMO_SKIP, demo_corpus
 from ganglion.daemons.retrieval.embed import LsaEmbedder
 from ganglion.daemons.retrieval.search import BM25_WEIGHT, VECTOR_WEIGHT, Index
@@ -100,7 +103,9 @@ class Bench:
         self.index, self.root = index, root
         asked = json.loads(QUESTIONS.read_text())
         self.questions = [(one["question"], labels(root, one["modules"])) for one in asked]
+        self.foreign = [one["question"] for one in asked if not one["modules"]]
         self.questions = [one for one in self.questions if one[1]]
+        self.embedder = embedder
         self.vectors = embedder.embed([question for question, _ in self.questions])
 
     def scores(self, weights: tuple[float, float]) -> list[dict[str, float]]:
@@ -108,6 +113,18 @@ class Bench:
             score(ranking(self.index, question, vector, weights, wanted, self.root), wanted)
             for (question, wanted), vector in zip(self.questions, self.vectors, strict=True)
         ]
+
+    def answered(self) -> Iterator[dict[str, Any]]:
+        """How many questions get an answer; of those out of domain, none should."""
+        groups = {"answerable": [one for one, _ in self.questions], "out-of-domain": self.foreign}
+        for part, questions in groups.items():
+            found = []
+            for question, vector in zip(questions, self.embedder.embed(questions), strict=True):
+                if supported(self.index.search(question, vector, 10)):
+                    found.append(question)
+            counts = {"count": len(questions), "answered": len(found)}
+            named = found if part == "out-of-domain" else sorted(set(questions) - set(found))
+            yield {"metric": "support", "questions": part, **counts, "wrong": named}
 
     def lines(self) -> Iterator[dict[str, Any]]:
         for method, weights in METHODS.items():
@@ -147,6 +164,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true", help="exit 1 when fused is worse")
     parser.add_argument("--tune", action="store_true", help="try vector weights on the tuning half")
+    parser.add_argument("--support", action="store_true", help="count who gets an answer")
     args = parser.parse_args()
     root = demo_corpus()
     with tempfile.TemporaryDirectory(prefix="ganglion-bench-") as state:
@@ -158,6 +176,9 @@ def main() -> int:
                 for weight in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.3, 1.6, 2.0, 3.0):
                     tuned = mean(bench.scores((1.0, weight))[::2])
                     print(json.dumps({"metric": "tune", "vector_weight": weight, **tuned}))
+            if args.support:
+                for line in bench.answered():
+                    print(json.dumps(line))
             lines = list(bench.lines())
     for line in lines:
         print(json.dumps(line))

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 
-from .records import NOTHING_FOUND, Answer, Hit, SearchResult, Source
+from .records import CITATION, NOTHING_FOUND, Answer, Hit, SearchResult, Source
 from .sentences import Sentence, split_sentences
 from .terms import STOP_WORDS, term_set, words
 
@@ -174,5 +174,6 @@ def _by_place(chosen: Sequence[_Candidate]) -> list[tuple[Hit, list[_Candidate]]
 
 
 def _ended(text: str) -> str:
-    """A sentence with an end, so that citations never run two together."""
+    """A sentence with an end, and with no ``[1]`` of its own that would read as a citation."""
+    text = CITATION.sub(r"(\1)", text)
     return text if text.rstrip("\"')]")[-1:] in ".!?:" else f"{text}."

@@ -13,7 +13,7 @@ from typing import Any
 
 from .answer import nothing_found, support
 from .errors import BackendError
-from .records import NOTHING_FOUND, Answer, Hit, SearchResult, Source
+from .records import CITATION, NOTHING_FOUND, Answer, Hit, SearchResult, Source
 from .remote import Endpoint
 
 PASSAGES_MAX = 8
@@ -21,7 +21,8 @@ PASSAGE_CHARS_MAX = 2500
 # A model can see that differently worded passages answer; so it is asked earlier than the
 # extractive synthesizer would dare to answer.
 SUPPORT_MIN = 0.2
-CITATION = re.compile(r"\[(\d{1,4}(?:\s*,\s*\d{1,4})*)\]")
+# A model may write a citation right behind a word; behind an opening bracket it is code.
+_ATTACHED = re.compile(r"(?<=[\w)\"'])\[(\d{1,4}(?:\s*,\s*\d{1,4})*)\](?=[\s.,;:!?\[]|$)")
 
 SYSTEM = (
     "You answer questions from the numbered passages you are given and from nothing else. "
@@ -130,7 +131,11 @@ def _finish(result: SearchResult, hits: tuple[Hit, ...], text: str) -> Answer:
             numbers.setdefault(one, len(numbers) + 1)
         return f"[{', '.join(str(numbers[one]) for one in known)}]" if known else ""
 
-    text = CITATION.sub(renumber, text)
+    def detach(match: re.Match[str]) -> str:
+        known = all(1 <= int(one) <= len(hits) for one in match[1].split(","))
+        return f" {match[0]}" if known else match[0]
+
+    text = CITATION.sub(renumber, _ATTACHED.sub(detach, text))
     sources = tuple(
         Source(number, hit.path, hit.first_line, hit.last_line, hit.title, hit.text)
         for old, number in numbers.items()

@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,6 @@ __all__ = [
 BATCH = 128
 
 
-@runtime_checkable
 class Embedder(Protocol):
     """Anything that turns texts into comparable vectors."""
 
@@ -43,7 +42,6 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
 
 
-@runtime_checkable
 class FittedEmbedder(Embedder, Protocol):
     """An embedder that learns from the corpus first. ``fitted_on`` is how many texts it saw."""
 
@@ -60,11 +58,13 @@ def fit_due(embedder: Embedder, chunks: int) -> bool:
     A refit changes the fingerprint and so re-embeds everything; it is worth that only when the
     corpus has grown or shrunk by half since. Backends that are not fitted never need it.
     """
-    if not isinstance(embedder, FittedEmbedder) or chunks < 1:
+    # Asked of the class: isinstance with a protocol would read ``dim``, which may cost a request.
+    if not hasattr(type(embedder), "fit") or chunks < 1:
         return False
-    if not embedder.fitted:
+    fitted = cast(FittedEmbedder, embedder)
+    if not fitted.fitted:
         return True
-    seen, now = embedder.fitted_on, min(chunks, FIT_TEXTS_MAX)
+    seen, now = fitted.fitted_on, min(chunks, FIT_TEXTS_MAX)
     return now > 1.5 * seen or now < 0.5 * seen
 
 

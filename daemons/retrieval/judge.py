@@ -16,9 +16,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from . import readers
-from .chat import CITATION
 from .errors import ReaderError
-from .records import NOTHING_FOUND, Answer, Source
+from .records import CITATION, NOTHING_FOUND, Answer, Source
 from .sentences import split_sentences
 from .terms import term_set, terms
 

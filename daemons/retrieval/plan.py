@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .chat import CITATION
-from .records import NOTHING_FOUND, Answer, Source
+from .records import CITATION, NOTHING_FOUND, Answer, Source
 from .terms import terms
 
 PARTS_MAX = 8
@@ -85,7 +84,7 @@ def _at_joints(part: str) -> list[str]:
     pieces = [piece.strip(" ,;") for piece in _JOINT.split(part)]
     if len(pieces) < 2 or not all(_ASKS.match(one) and len(one.split()) >= 3 for one in pieces):
         return [part]
-    if not all(terms(one) for one in pieces):
+    if not terms(pieces[0]) or not all(terms(one) or _PRONOUN.search(one) for one in pieces):
         return [part]
     mark = "?" if part.endswith("?") else ""
     return _resolved([one if one.endswith("?") else one + mark for one in pieces])

@@ -16,6 +16,7 @@ from .document import Document, Mark, one_line, split_lines
 from .markup import read_text
 
 _QUOTE = re.compile(r"""^(\s*)[rRbBuUfF]{0,2}(\"\"\"|'''|"|')""")
+_TRIPLE = re.compile(r"\"{3}|'{3}")
 _SIGNATURE_LINES_MAX = 12
 _TOP = frozenset({"src", "lib", "usr", "home", "tmp", "opt", "var", "root"})
 _Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -84,7 +85,7 @@ def _walk(node: ast.AST, name: str, view: _View, marks: list[Mark]) -> None:
             marks.append(Mark((child.end_lineno or child.lineno) + 1, name))
         elif isinstance(child, (ast.Assign, ast.AnnAssign)):
             if isinstance(node, (ast.Module, ast.ClassDef)):
-                view.keep(child.lineno, child.lineno)
+                view.constant(child)
         elif not isinstance(child, ast.Expr):
             _walk(child, name, view, marks)
 
@@ -115,6 +116,16 @@ class _View:
         if not isinstance(node, ast.ClassDef):
             ends += [one.end_lineno or 0 for one in ast.walk(node.args) if isinstance(one, ast.arg)]
         self.keep(node.lineno, min(last, max(ends)))
+
+    def constant(self, node: ast.Assign | ast.AnnAssign) -> None:
+        """Show the first line, or all of a text in triple quotes (usage, help, a template)."""
+        self.keep(node.lineno, node.lineno)
+        value, last = node.value, node.end_lineno or node.lineno
+        mark = _TRIPLE.search(self.lines[node.lineno - 1])
+        if mark and isinstance(value, ast.Constant) and isinstance(value.value, str):
+            self.keep(node.lineno, last)
+            for line in {node.lineno, last}:
+                self.out[line - 1] = self.out[line - 1].replace(mark[0], "")
 
     def docstring(self, node: ast.Module | ast.stmt) -> None:
         body = getattr(node, "body", ())

@@ -6,6 +6,7 @@ does not know and gives what is missing its default.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -124,3 +125,5 @@ class Answer:
 
 
 NOTHING_FOUND = "nothing found"
+# ``[1]`` or ``[1, 2]`` standing by itself; ``heap[0]`` is code.
+CITATION = re.compile(r"(?<![\w\])}'\"])\[(\d{1,4}(?:\s*,\s*\d{1,4})*)\]")

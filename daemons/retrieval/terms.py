@@ -75,7 +75,10 @@ def _tidy(base: str) -> str:
 @lru_cache(maxsize=1 << 17)
 def _split(run: str) -> tuple[str, ...]:
     """The terms of one run of word characters, stop words left out."""
-    run = re.split("['\u2019]", run)[0].strip("_")
+    run, _, tail = run.replace("\u2019", "'").partition("'")
+    run = run.strip("_")
+    if tail == "t":  # only auxiliaries are negated so
+        return ()
     if not run or len(run) > WORD_CHARS_MAX:
         return ()
     low = run.lower()

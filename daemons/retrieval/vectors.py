@@ -48,10 +48,10 @@ class Vectors:
 
     def use(self, name: str, dim: int) -> bool:
         """Declare the embedder; True when it is another one than before and all vectors went."""
-        if (name, dim) == (self.name, self.dim):
-            return False
         if not name or dim < 1:
             raise RetrievalError(f"not an embedder: name {name!r}, {dim} dimensions")
+        if (name, dim) == (self.name, self.dim):
+            return False
         had = len(self) > 0
         self.name, self.dim, self._index = name, dim, _new(dim)
         self.unsaved = 1
