@@ -15,9 +15,10 @@ from ganglion.clients.cli.context import Context, say
 from ganglion.clients.cli.options import Parser, add_common, split
 
 EPILOG = """\
-results go to stdout, everything else to stderr. Exit codes: 0 done, 1 the task failed,
-64 wrong use, 69 no coordinator, 74 the result cannot be written, 75 try again, 130 Ctrl-C.
-GANGLION_INSTANCE, GANGLION_RUNTIME_DIR and GANGLION_STATE_DIR choose the coordinator.
+Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 the task
+failed, 64 wrong use, 69 no coordinator, 74 the result cannot be written, 75 try
+again, 130 Ctrl-C.
+GANGLION_INSTANCE, GANGLION_RUNTIME_DIR, GANGLION_STATE_DIR choose a coordinator.
 
 examples:
   ganglion serve UPPER -- tr a-z A-Z      in one shell, and in another:
