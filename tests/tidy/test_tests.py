@@ -11,6 +11,7 @@ import pytest
 from support.tree import ROOT, expect_none, plant, relative, sources
 
 WAITS_HERE = "tests/support/until.py"
+SKIPS = ("skip", "skipif", "xfail", "importorskip")
 REASON = "# sleep: "  # what follows says what the sleep stands for, e.g. the work of a slow handler
 
 
@@ -47,9 +48,9 @@ def silent_skips(root: Path) -> list[str]:
         tree = ast.parse(path.read_text())
         called = {id(node.func) for node, _ in calls(tree)}
         for node, words in calls(tree):
-            if words.startswith("pytest.") and words.split(".")[-1] in ("skip", "skipif", "xfail"):
+            if words.startswith("pytest.") and words.split(".")[-1] in SKIPS:
                 given = [word.value for word in node.keywords if word.arg == "reason"]
-                if not words.endswith("skipif"):
+                if words.endswith(("skip", "xfail")) and not words.endswith("importorskip"):
                     given += node.args[:1]
                 if not any(not isinstance(value, ast.Constant) or value.value for value in given):
                     faults.append(f"{name}:{node.lineno}: {words} without a reason")
@@ -88,6 +89,7 @@ def test_a_sleep_with_a_reason_is_not(tmp_path: Path) -> None:
         'pytest.skip("")',
         "@pytest.mark.skipif(x)\ndef f(): ...",
         "@pytest.mark.xfail\ndef f(): ...",
+        'pytest.importorskip("numpy")',
     ],
 )
 def test_a_silent_skip_is_found(tmp_path: Path, text: str) -> None:
