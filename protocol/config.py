@@ -214,3 +214,24 @@ class Config:
             Path(self["instance.runtime_dir"] or default_runtime_dir()),
             Path(self["instance.state_dir"] or default_state_dir()),
         )
+
+
+def settings_table() -> str:
+    """Every setting as a Markdown table, for docs/configuration.md."""
+    rows = ["| setting | default | variable | what |", "|---|---|---|---|"]
+    for setting in SETTINGS:
+        default = f"`{setting.default}`" if setting.default != "" else ""
+        rows.append(f"| `{setting.key}` | {default} | `{setting.variable}` | {setting.help} |")
+    return "\n".join(rows)
+
+
+def fill_table(text: str) -> str:
+    """``text`` with the table between its markers brought up to date."""
+    begin, end = "<!-- settings: begin -->\n", "<!-- settings: end -->"
+    head, _, rest = text.partition(begin)
+    return head + begin + settings_table() + "\n" + end + rest.partition(end)[2]
+
+
+if __name__ == "__main__":
+    page = Path(sys.argv[1])
+    page.write_text(fill_table(page.read_text()))
