@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganglion.daemons.agent import Agent
-from ganglion.daemons.retrieval.embed import Embedder, FittedEmbedder, fit_due, open_embedder
+from ganglion.daemons.retrieval.embed import Embedder, as_fitted, fit_due, open_embedder
 from ganglion.daemons.retrieval.errors import NotFitted
 from ganglion.daemons.task import Packed, Task
 from ganglion.protocol.config import Config
@@ -87,8 +87,8 @@ class EmbedderRole:
 
     def fit(self, task: Task) -> Packed:
         body = task.data
-        if isinstance(self.embedder, FittedEmbedder):
-            self.embedder.fit(body.pop("texts"))
+        if fitted := as_fitted(self.embedder):
+            fitted.fit(body.pop("texts"))
         return Packed({**body, "embedder": self._about(), "fit_due": False})
 
     def embed_chunks(self, task: Task) -> Packed:
@@ -99,8 +99,10 @@ class EmbedderRole:
     def _about(self, dim: int | None = None) -> dict[str, Any]:
         # A fitted backend has no name, and an endpoint may cost a call for its dimension, before it
         # is used.
-        fitted = not isinstance(self.embedder, FittedEmbedder) or self.embedder.fitted
-        return {"name": self.embedder.name, "dim": dim or (self.embedder.dim if fitted else 0)}
+        fitted = as_fitted(self.embedder)
+        if dim is None:
+            dim = self.embedder.dim if fitted is None or fitted.fitted else 0
+        return {"name": self.embedder.name, "dim": dim}
 
 
 def build(config: Config) -> Agent:

@@ -25,6 +25,7 @@ __all__ = [
     "LsaEmbedder",
     "OpenAIEmbedder",
     "SentenceTransformerEmbedder",
+    "as_fitted",
     "fit_due",
     "normalise",
     "open_embedder",
@@ -52,16 +53,23 @@ class FittedEmbedder(Embedder, Protocol):
     def fit(self, texts: Iterable[str]) -> str: ...
 
 
+def as_fitted(embedder: Embedder) -> FittedEmbedder | None:
+    """The embedder when it is one that learns from the corpus.
+
+    Asked of the class: isinstance with a protocol would read ``dim``, which may cost a request.
+    """
+    return cast(FittedEmbedder, embedder) if hasattr(type(embedder), "fit") else None
+
+
 def fit_due(embedder: Embedder, chunks: int) -> bool:
     """Whether a backend that learns from the corpus should do so (again) for ``chunks`` passages.
 
     A refit changes the fingerprint and so re-embeds everything; it is worth that only when the
     corpus has grown or shrunk by half since. Backends that are not fitted never need it.
     """
-    # Asked of the class: isinstance with a protocol would read ``dim``, which may cost a request.
-    if not hasattr(type(embedder), "fit") or chunks < 1:
+    fitted = as_fitted(embedder)
+    if fitted is None or chunks < 1:
         return False
-    fitted = cast(FittedEmbedder, embedder)
     if not fitted.fitted:
         return True
     seen, now = fitted.fitted_on, min(chunks, FIT_TEXTS_MAX)

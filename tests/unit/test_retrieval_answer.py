@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ganglion.daemons.retrieval import readers
 from ganglion.daemons.retrieval.answer import nothing_found, support, synthesize
 from ganglion.daemons.retrieval.chat import ChatSynthesizer
@@ -20,8 +23,6 @@ from ganglion.daemons.retrieval.judge import check_source, judge
 from ganglion.daemons.retrieval.plan import PARTS_MAX, merge, split_question
 from ganglion.daemons.retrieval.records import CITATION, NOTHING_FOUND, Answer, Source
 from ganglion.daemons.retrieval.search import Index
-from hypothesis import given
-from hypothesis import strategies as st
 
 pytest.importorskip("usearch", reason="the rag extra is not installed")
 sys.path.insert(0, str(Path(__file__).parent))

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from ganglion.daemons.retrieval.corpus import demo_corpus
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ganglion.daemons.retrieval import chunks, readers
 from ganglion.daemons.retrieval.corpus import demo_corpus
 from ganglion.daemons.retrieval.document import Document
 from ganglion.daemons.retrieval.sentences import split_sentences
 from ganglion.daemons.retrieval.terms import stem, term_set, terms, words
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(

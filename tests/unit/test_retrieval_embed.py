@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from ganglion.daemons.retrieval import chunks, readers
 from ganglion.daemons.retrieval.corpus import demo_corpus
 from ganglion.daemons.retrieval.embed import (

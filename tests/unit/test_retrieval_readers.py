@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ganglion.daemons.retrieval import readers
 from ganglion.daemons.retrieval.corpus import DEMO_SKIP, demo_corpus
 from ganglion.daemons.retrieval.document import Document, split_lines
 from ganglion.daemons.retrieval.errors import ReaderError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def parse(name: str, text: str | bytes) -> Document:

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ganglion.daemons.retrieval.corpus import demo_corpus
 from ganglion.daemons.retrieval.document import split_lines
 from ganglion.daemons.retrieval.embed import LsaEmbedder
 from ganglion.daemons.retrieval.errors import RetrievalError
 from ganglion.daemons.retrieval.records import Hit, SearchResult
 from ganglion.daemons.retrieval.search import RRF_K, Index
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 pytest.importorskip("sklearn", reason="the rag extra is not installed")
 pytest.importorskip("usearch", reason="the rag extra is not installed")

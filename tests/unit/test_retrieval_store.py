@@ -14,15 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
 from ganglion.daemons.retrieval.corpus import demo_corpus
 from ganglion.daemons.retrieval.errors import RetrievalError, StoreError
 from ganglion.daemons.retrieval.search import Index
 from ganglion.daemons.retrieval.store import FILE as STORE_FILE
 from ganglion.daemons.retrieval.vectors import FILE as VECTORS_FILE
 from ganglion.daemons.retrieval.vectors import Vectors
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 pytest.importorskip("usearch", reason="the rag extra is not installed")
 
