@@ -1,0 +1,215 @@
+/* check.c - every invariant of the tables, one after another. For tests: it reads all there is. */
+#include "core/internal.h"
+
+#define TRUE(condition)  \
+    do {                 \
+        if (!(condition)) \
+            return __LINE__; \
+    } while (0)
+#define SUB(call)             \
+    do {                      \
+        int line_ = (call);   \
+        if (line_ != 0)       \
+            return line_;     \
+    } while (0)
+
+/* Every list is walked from both ends' point of view; its count is the number of steps. */
+static int list_ok(const struct gn_pool *pool, size_t off, const struct gn_list *list)
+{
+    uint32_t n = 0, before = GN_NIL;
+    for (uint32_t i = list->head; i != GN_NIL; i = gn_node_at(pool, i, off)->next) {
+        TRUE(gn_node_at(pool, i, off)->prev == before);
+        TRUE(++n <= pool->live);
+        before = i;
+    }
+    TRUE(list->tail == before);
+    TRUE(n == list->count);
+    return 0;
+}
+
+static int action_ok(const gn_core *core, const struct gn_action *a)
+{
+    uint32_t ready = 0, sum = 0, listed = 0;
+    for (int p = 0; p < GN_PRIOS; p++) {
+        SUB(list_ok(&core->tasks, GN_TASK_Q, &a->queue[p]));
+        TRUE((a->prios >> p & 1) == (a->queue[p].head != GN_NIL));
+        ready += a->queue[p].count;
+        for (uint32_t i = a->queue[p].head; i != GN_NIL; i = gn_task_at(core, i)->q.next)
+            TRUE(gn_task_at(core, i)->prio == p && gn_task_at(core, i)->state == GN_STATE_READY &&
+                 gn_task_at(core, i)->action == a->self);
+    }
+    TRUE(ready == a->count[GN_STATE_READY]);
+    SUB(list_ok(&core->tasks, GN_TASK_Q, &a->buried));
+    TRUE(a->buried.count == a->count[GN_STATE_BURIED]);
+    for (int s = 0; s < GN_SHARES; s++) {
+        SUB(list_ok(&core->serves, offsetof(struct gn_serve, node), &a->share[s]));
+        TRUE((a->shares >> s & 1) == (a->share[s].head != GN_NIL));
+        listed += a->share[s].count;
+        for (uint32_t i = a->share[s].head; i != GN_NIL; i = gn_serve_at(core, i)->node.next)
+            TRUE(gn_peer_at(core, gn_serve_at(core, i)->peer)->share == s);
+    }
+    for (int state = 0; state < GN_STATE_COUNT; state++)
+        sum += a->count[state];
+    TRUE(sum == a->tasks);
+    TRUE(!a->marked);
+    /* Nobody idles beside work. */
+    if (ready > 0 && !a->paused)
+        for (int s = 0; s < GN_SHARES; s++)
+            for (uint32_t i = a->share[s].head; i != GN_NIL; i = gn_serve_at(core, i)->node.next)
+                TRUE(!gn_out_room(core, gn_conn_at(core, gn_peer_at(core, gn_serve_at(core, i)->peer)->conn)));
+    TRUE(listed <= a->agents);
+    return 0;
+}
+
+static int peer_ok(const gn_core *core, const struct gn_peer *p)
+{
+    const struct gn_conn *c = gn_conn_at(core, p->conn);
+    SUB(list_ok(&core->tasks, GN_TASK_Q, &p->held));
+    TRUE(p->held.count == p->used);
+    TRUE(c->live && !c->closing && c->peer == p->self);
+    TRUE(gn_peer_find(core, p->name, p->name_len) == p->self);
+    int out = p->serve_count == 0 || p->draining || p->blocked || p->used >= p->slots;
+    TRUE(p->share == (out ? GN_SHARE_OUT : GN_SHARES * (uint64_t)p->used / p->slots));
+    TRUE(!p->marked);
+    TRUE(!p->timer || core->timers.heap[p->heap_at].id == (p->self | GN_TIMER_PEER));
+    for (uint32_t i = p->held.head; i != GN_NIL; i = gn_task_at(core, i)->q.next)
+        TRUE(gn_task_at(core, i)->agent == p->self);
+    return 0;
+}
+
+static int conn_ok(const gn_core *core, const struct gn_conn *c)
+{
+    SUB(list_ok(&core->watches, offsetof(struct gn_watch, on_conn), &c->watching));
+    SUB(list_ok(&core->watches, offsetof(struct gn_watch, on_conn), &c->waiting));
+    TRUE(!c->doomed || c->closing);
+    TRUE(!c->closing || (c->peer == GN_NIL && c->watching.count == 0 && c->waiting.count == 0 && !c->events));
+    TRUE(c->peer == GN_NIL || gn_peer_at(core, c->peer)->conn == c->self);
+    TRUE((c->ends_count == 0) == (c->head == c->tail));
+    uint64_t before = c->head_abs;
+    for (uint32_t i = 0; i < c->ends_count; i++) {
+        uint64_t end = c->ends[(c->ends_head + i) & (c->ends_cap - 1)];
+        TRUE(end > before);
+        before = end;
+    }
+    TRUE(before == c->head_abs + gn_out_bytes(c));
+    TRUE(c->is_dirty <= (gn_out_bytes(c) > 0 || c->closing || c->head_abs > 0));
+    for (uint32_t i = c->waiting.head; i != GN_NIL; i = gn_watch_at(core, i)->on_conn.next)
+        TRUE(gn_watch_at(core, i)->waiting && gn_watch_at(core, i)->conn == c->self);
+    for (uint32_t i = c->watching.head; i != GN_NIL; i = gn_watch_at(core, i)->on_conn.next)
+        TRUE(!gn_watch_at(core, i)->waiting && !gn_task_ended(gn_task_at(core, gn_watch_at(core, i)->task)));
+    return 0;
+}
+
+static int needs_ok(const gn_core *core, const struct gn_task *t)
+{
+    uint32_t waits = 0, n = 0;
+    for (uint32_t i = t->needs; i != GN_NIL; i = gn_edge_at(core, i)->out_next) {
+        const struct gn_edge *e = gn_edge_at(core, i);
+        TRUE(++n <= core->edges.live && e->from == t->self);
+        TRUE(gn_task_at(core, e->to)->state != GN_STATE_NONE);
+        TRUE(!e->met || gn_task_at(core, e->to)->state == GN_STATE_DONE);
+        waits += !e->met;
+    }
+    TRUE(waits == t->waits);
+    TRUE(waits == 0 || t->state == GN_STATE_WAITING);
+    TRUE(t->needs == GN_NIL || !gn_task_ended(t));
+    return list_ok(&core->edges, offsetof(struct gn_edge, in), &t->needed_by);
+}
+
+static int task_ok(const gn_core *core, const struct gn_task *t)
+{
+    int held = t->state == GN_STATE_LEASED || t->state == GN_STATE_CANCELLING;
+    TRUE(gn_task_find(core, gn_task_name(t), t->name_len) == t->self);
+    TRUE(gn_action_at(core, t->action)->name_len > 0);
+    TRUE((t->token != 0) == held);
+    TRUE(t->agent == GN_NIL || held);
+    TRUE(t->next_action == GN_NIL);
+    TRUE(!(t->flags & GN_TASK_SETTLE));
+    TRUE(!(t->flags & GN_TASK_DELAY) || t->state == GN_STATE_WAITING);
+    TRUE(t->state != GN_STATE_WAITING || t->waits > 0 || t->flags & GN_TASK_DELAY);
+    TRUE((t->reason != 0) >= (t->state == GN_STATE_BURIED));
+    int64_t at = t->due_us < t->ttl_us ? t->due_us : t->ttl_us;
+    TRUE((t->timer == GN_TIMER_OFF) == (at == GN_NEVER));
+    TRUE(t->timer == GN_TIMER_OFF || t->timer_at == at);
+    TRUE(t->timer != GN_TIMER_HEAP || (t->heap_at < core->timers.count && core->timers.heap[t->heap_at].id == t->self));
+    int spent = (t->state == GN_STATE_DONE || t->state == GN_STATE_CANCELLED) && t->watchers.count == 0 && t->needed_by.count == 0;
+    TRUE(spent == !!(t->flags & GN_TASK_SPENT));
+    TRUE(!gn_task_ended(t) || t->ttl_us == GN_NEVER);
+    SUB(list_ok(&core->watches, offsetof(struct gn_watch, on_task), &t->watchers));
+    return needs_ok(core, t);
+}
+
+static int timers_ok(const gn_core *core)
+{
+    const struct gn_timers *h = &core->timers;
+    for (uint32_t i = 1; i < h->count; i++) {
+        const struct gn_timer *up = &h->heap[(i - 1) / 4];
+        TRUE(up->at < h->heap[i].at || (up->at == h->heap[i].at && up->seq < h->heap[i].seq));
+    }
+    const struct gn_list *lanes[] = {&h->lease, &h->keep};
+    for (int k = 0; k < 2; k++) {
+        SUB(list_ok(&core->tasks, GN_TASK_LANE, lanes[k]));
+        int64_t before = 0;
+        for (uint32_t i = lanes[k]->head; i != GN_NIL; i = gn_task_at(core, i)->lane.next) {
+            TRUE(gn_task_at(core, i)->timer_at >= before);
+            before = gn_task_at(core, i)->timer_at;
+        }
+    }
+    return 0;
+}
+
+/* What the counters say is what a walk over all tasks finds. */
+static int sums_ok(const gn_core *core)
+{
+    uint32_t count[16] = {0}, unfinished = 0;
+    uint64_t bytes = 0;
+    SUB(list_ok(&core->tasks, GN_TASK_ALL, &core->all));
+    SUB(list_ok(&core->tasks, GN_TASK_SPENT_NODE, &core->spent));
+    uint64_t serial = 0;
+    for (uint32_t i = core->all.head; i != GN_NIL; i = gn_task_at(core, i)->all.next) {
+        const struct gn_task *t = gn_task_at(core, i);
+        TRUE(t->serial > serial);
+        serial = t->serial;
+        count[t->state]++;
+        unfinished += !gn_task_ended(t);
+        bytes += (uint64_t)t->mem_bytes + t->words_len + t->hops_len;
+        SUB(task_ok(core, t));
+    }
+    TRUE(core->all.count == core->tasks.live && core->task_names.count == core->tasks.live);
+    TRUE(memcmp(count, core->count, sizeof count) == 0);
+    TRUE(unfinished == core->unfinished);
+    TRUE(bytes == core->bytes);
+    TRUE(core->results == count[GN_STATE_DONE] + count[GN_STATE_CANCELLED]);
+    TRUE(core->results <= core->config.results_max || core->spent.count == 0);
+    return 0;
+}
+
+int gn_core_check(const gn_core *core)
+{
+    uint32_t agents = 0, watches = 0;
+    uint64_t out_bytes = 0;
+    TRUE(core->settle_head == GN_NIL && core->doomed == GN_NIL);
+    SUB(sums_ok(core));
+    SUB(timers_ok(core));
+    for (uint32_t i = 0; i < core->actions.high; i++)
+        if (gn_action_at(core, i)->name_len > 0)
+            SUB(action_ok(core, gn_action_at(core, i)));
+    for (uint32_t i = 0; i < core->peers.high; i++)
+        if (gn_peer_at(core, i)->live) {
+            SUB(peer_ok(core, gn_peer_at(core, i)));
+            agents += gn_peer_at(core, i)->serve_count > 0;
+        }
+    for (uint32_t i = 0; i < core->conns.high; i++)
+        if (gn_conn_at(core, i)->live) {
+            const struct gn_conn *c = gn_conn_at(core, i);
+            SUB(conn_ok(core, c));
+            out_bytes += gn_out_bytes(c);
+            watches += c->watching.count + c->waiting.count;
+        }
+    TRUE(agents == core->agents);
+    TRUE(watches == core->watches.live);
+    TRUE(out_bytes == core->out_bytes);
+    TRUE(core->peer_names.count == core->peers.live);
+    TRUE(core->blob_names.count == core->blobs.live);
+    return 0;
+}

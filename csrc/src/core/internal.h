@@ -1,0 +1,572 @@
+/* internal.h - the map of the dispatch core: every table, and who owns what in it.
+ *
+ * All objects live in pools and are named by index (GN_NIL: none), so a pool can grow and no
+ * pointer goes stale: a pool grows by chunks that never move. Lists are intrusive.
+ *
+ * One message goes: core.c (feed) -> verbs_*.c -> shift.c (the only place that changes a state,
+ * by the table of table.c) -> and after the message gn_settle (core.c): ended tasks are
+ * delivered and their dependents woken, doomed links closed, ready tasks and free agents matched.
+ * So an answer always stands before what follows from it.
+ */
+#ifndef GANGLION_CORE_INTERNAL_H
+#define GANGLION_CORE_INTERNAL_H
+
+#include <string.h>
+
+#include "ganglion/core.h"
+
+#define GN_NIL UINT32_MAX
+#define GN_NEVER INT64_MAX
+#define GN_MS INT64_C(1000)              /* microseconds */
+#define GN_MS_MAX UINT64_C(4294967295)   /* the longest time a parameter may ask for: 49 days */
+#define GN_TRIES_MAX 65535
+#define GN_SLOTS_MAX 65535
+#define GN_SERVES_MAX 64                 /* actions of one agent */
+#define GN_SHARES 64                     /* classes of load: floor(64 * used / slots) of an agent with a free slot */
+#define GN_REGISTER_BYTES_MAX 1024
+#define GN_WORDS_BYTES_MAX 4096          /* of a burial, kept with the task */
+#define GN_PAGE_ROWS 100
+#define GN_PAGE_VISITS 10000             /* tasks looked at for one page of TASKS */
+#define GN_PEEK_BYTES 256
+#define GN_PRIOS (GN_PRIO_MAX + 1)
+#define GN_BLOB_HEX 64
+/* Parameters passed on must leave room in a header for all the coordinator adds: the longest verb or action,
+ * a full name, lease, try, token, len, or from and ts in the journal. */
+#define GN_PASS_BYTES_MAX 750
+_Static_assert(GN_PASS_BYTES_MAX + 24 + 64 + 1 + 54 + 10 + 17 + 70 + 30 <= GN_HEADER_BYTES_MAX,
+               "what is passed on fits a header");
+
+/* ---- pool.c: objects by index ------------------------------------------------------------- */
+
+#define GN_CHUNK 1024
+struct gn_pool {
+    uint8_t **chunk;
+    uint32_t item_bytes, bound;
+    uint32_t high;  /* indices ever used */
+    uint32_t live;
+    uint32_t free;  /* first of the freed ones, each holding the next in its first four bytes */
+};
+
+int gn_pool_open(struct gn_pool *pool, size_t item_bytes, uint32_t bound);
+void gn_pool_close(struct gn_pool *pool);
+uint32_t gn_pool_take(struct gn_pool *pool); /* zeroed; GN_NIL at the bound or out of memory */
+void gn_pool_give(struct gn_pool *pool, uint32_t i);
+
+static inline void *gn_pool_at(const struct gn_pool *pool, uint32_t i)
+{
+    return pool->chunk[i / GN_CHUNK] + (size_t)(i % GN_CHUNK) * pool->item_bytes;
+}
+
+/* Intrusive doubly linked lists over a pool; `off` is the node's place in the item. */
+struct gn_node {
+    uint32_t next, prev;
+};
+struct gn_list {
+    uint32_t head, tail, count;
+};
+#define GN_LIST_EMPTY ((struct gn_list){GN_NIL, GN_NIL, 0})
+
+static inline struct gn_node *gn_node_at(const struct gn_pool *pool, uint32_t i, size_t off)
+{
+    return (struct gn_node *)((uint8_t *)gn_pool_at(pool, i) + off);
+}
+void gn_list_push(const struct gn_pool *pool, size_t off, struct gn_list *list, uint32_t i);
+void gn_list_drop(const struct gn_pool *pool, size_t off, struct gn_list *list, uint32_t i);
+
+/* ---- names.c: name -> index ---------------------------------------------------------------- */
+
+struct gn_names {
+    uint64_t *slot; /* hash << 32 | index + 1; 0: free */
+    uint32_t mask, count;
+};
+/* The name of item `index`, for comparing. */
+typedef const char *gn_name_of(const gn_core *core, uint32_t index, size_t *len);
+
+uint64_t gn_hash(uint64_t seed, const void *bytes, size_t len);
+int gn_names_reserve(struct gn_names *names); /* room for one more; 0 when out of memory */
+void gn_names_add(struct gn_names *names, uint32_t hash, uint32_t index);
+void gn_names_drop(struct gn_names *names, uint32_t hash, uint32_t index);
+uint32_t gn_names_find(const gn_core *core, const struct gn_names *names, gn_name_of *name_of,
+                       uint32_t hash, const char *name, size_t len);
+
+/* ---- the objects ---------------------------------------------------------------------------- */
+
+enum gn_reason { GN_REASON_NONE, GN_REASON_TTL, GN_REASON_AFTER, GN_REASON_TRIES, GN_REASON_AGENT,
+                 GN_REASON_AGENT_GONE, GN_REASON_LEASE, GN_REASON_BUSY, GN_REASON_COUNT };
+
+enum gn_timer_kind { GN_TIMER_OFF, GN_TIMER_HEAP, GN_TIMER_LEASE, GN_TIMER_KEEP };
+
+#define GN_TASK_LEN 1      /* its payload travels with len= */
+#define GN_TASK_TRACE 2    /* hops= wanted */
+#define GN_TASK_DELAY 4    /* waiting, and its delay is not over either */
+#define GN_TASK_SETTLE 8   /* ended, in core->settle */
+#define GN_TASK_KEEP 16    /* keep= was given */
+#define GN_TASK_SPENT 32   /* in core->spent */
+#define GN_TASK_HELD 64    /* replay: it was with an agent when this happened */
+#define GN_TASK_WORDS_LEN 128
+
+struct gn_task {
+    struct gn_node all;   /* core->all: order of acceptance */
+    struct gn_node q;     /* ready: its action's queue; leased, cancelling: its agent's list; buried: its action's */
+    struct gn_node lane;  /* timers.c */
+    struct gn_node spent; /* core->spent: ended, delivered, not pinned: may make room, oldest first */
+    uint32_t settle_next;
+    uint32_t self, hash;
+    uint32_t action;      /* the one it is at; GN_NIL only before acceptance */
+    uint32_t next_action; /* where COMPLETE_ON and COMPLETE_WAIT take it, else GN_NIL */
+    uint32_t agent;       /* peer that holds it, or GN_NIL */
+    uint32_t blob;        /* of its payload or result */
+    uint32_t heap_at;     /* place in the timer heap */
+    uint32_t needs;       /* first edge to a task it waits for or runs after */
+    struct gn_list needed_by; /* edges from tasks that wait for this one or run after it: its result is kept */
+    uint32_t waits;       /* unmet ones among needs */
+    struct gn_list watchers; /* oldest first */
+    uint32_t tries_used, tries_max;
+    uint32_t lease_ms, keep_ms;
+    uint8_t state, prio, flags, reason, timer;
+    uint8_t name_len, name_off; /* where in mem the name stands */
+    uint16_t pass_len;    /* parameters passed on, behind the name in mem; the payload follows */
+    uint32_t payload_len;
+    uint32_t mem_bytes;
+    uint32_t words_len;   /* of a failure */
+    uint16_t hops_len;
+    uint8_t *mem;         /* name, parameters, payload; when done: the outcome line as it is sent */
+    char *words;
+    char *hops;
+    uint64_t content;     /* hash of action and payload (or blob) as submitted */
+    uint64_t serial;      /* number of its acceptance, from 1 */
+    uint64_t turn;        /* when it became ready, as a sequence number */
+    uint64_t token;       /* of the lease, 0 without */
+    uint64_t timer_seq;
+    int64_t timer_at;
+    int64_t due_us;       /* of its state */
+    int64_t ttl_us;       /* of its unfinished life */
+    int64_t accepted_us, entered_us /* its action */, leased_us, ended_us;
+};
+
+struct gn_action {
+    uint32_t self, hash;
+    uint8_t name_len, paused, marked;
+    char name[GN_ACTION_BYTES_MAX + 1];
+    uint16_t prios;                      /* bit p: queue p is not empty */
+    uint64_t shares;                     /* bit s: share s is not empty */
+    struct gn_list queue[GN_PRIOS];      /* ready tasks, by gn_task.q */
+    struct gn_list share[GN_SHARES];     /* agents with a free slot, by gn_serve.node */
+    struct gn_list buried;               /* by gn_task.q, oldest first */
+    uint32_t agents;
+    uint32_t count[16];                  /* tasks by state */
+    uint32_t tasks;
+    uint32_t marked_next;
+};
+_Static_assert(GN_STATE_COUNT <= 16, "count[] has a place for every state");
+
+/* One agent serving one action. */
+struct gn_serve {
+    struct gn_node node; /* of a share of the action */
+    uint32_t self, peer, action;
+};
+
+#define GN_SHARE_OUT 255 /* the agent gets nothing: full, draining or its link is full */
+
+struct gn_peer {
+    uint32_t self, hash;
+    uint32_t conn;
+    uint32_t heap_at;
+    uint32_t *serves;    /* none: a client */
+    uint32_t serve_count;
+    uint32_t slots, used;
+    uint8_t name_len, run_len, share, live, draining, blocked, marked, timer;
+    uint32_t marked_next;
+    char name[GN_TASK_BYTES_MAX + 1];
+    char run[GN_TASK_BYTES_MAX + 1];
+    char *info;          /* what it registered with, JSON */
+    uint32_t info_len;
+    struct gn_list held; /* tasks, by gn_task.q */
+    uint64_t timer_seq;
+    int64_t timer_at;
+    int64_t heard_us;    /* any message */
+    int64_t beat_us;     /* HEARTBEAT or REGISTER: leases count from here */
+    uint64_t done, failed;
+};
+
+#define GN_CONN_OPENED 9 /* kind of a link the core asked to be opened: output only */
+
+struct gn_conn {
+    struct gn_node dirty;   /* core->dirty */
+    struct gn_node effect;  /* core->effects */
+    uint32_t self;
+    uint32_t peer;          /* registered on it, or GN_NIL */
+    uint8_t kind, live, is_dirty, doomed, closing, want_open, want_close, in_effects, events;
+    uint32_t doomed_next;
+    struct gn_node event_node;
+    gn_parser parser;
+    char address[256];
+    uint8_t *buf;           /* output: buf[head..tail) */
+    size_t head, tail, cap;
+    uint64_t head_abs;      /* bytes taken so far */
+    uint64_t *ends;         /* ring of the absolute ends of the messages in buf */
+    uint32_t ends_head, ends_count, ends_cap;
+    struct gn_list watching; /* watches whose task has not ended */
+    struct gn_list waiting;  /* watches whose result waits for room here */
+    uint64_t events_lost;
+};
+
+/* Somebody waits for a task. */
+struct gn_watch {
+    struct gn_node on_conn; /* conn->watching or ->waiting */
+    struct gn_node on_task; /* task->watchers */
+    uint32_t self, task, conn;
+    uint8_t waiting;
+};
+
+/* task `from` waits for, or runs after, task `to`. */
+struct gn_edge {
+    struct gn_node in;  /* to->needed_by, oldest first */
+    uint32_t out_next;  /* from->needs */
+    uint32_t self, from, to;
+    uint8_t met;
+};
+
+struct gn_blob {
+    struct gn_node drop; /* core->blob_drops */
+    uint32_t self, hash, refs;
+    uint8_t dropping;
+    char name[GN_BLOB_HEX + 1];
+};
+
+/* ---- timers.c ------------------------------------------------------------------------------ */
+
+#define GN_TIMER_PEER UINT32_C(0x80000000)
+struct gn_timer {
+    int64_t at;
+    uint64_t seq;
+    uint32_t id; /* task, or peer with GN_TIMER_PEER */
+};
+struct gn_timers {
+    struct gn_timer *heap; /* 4-ary, by (at, seq) */
+    uint32_t count, cap;
+    struct gn_list lease, keep; /* lanes: deadlines that came in order need no heap */
+    uint64_t seq;
+};
+
+/* ---- text.c: a buffer JSON and messages are put together in -------------------------------- */
+
+struct gn_text {
+    char *p;
+    size_t len, cap;
+    int failed; /* out of memory: what is in it is not whole */
+};
+
+/* ---- the gauges: X(name, value, bound) ------------------------------------------------------ */
+
+#define GN_GAUGES(X)                                                                       \
+    X(tasks, core->tasks.live, core->config.tasks_max)                                     \
+    X(unfinished, core->unfinished, 0)                                                     \
+    X(results, core->results, core->config.results_max)                                    \
+    X(spent, core->spent.count, 0)                                                         \
+    X(bytes, core->bytes, core->config.bytes_max)                                          \
+    X(actions, core->actions.live, core->config.actions_max)                               \
+    X(peers, core->peers.live, core->config.peers_max)                                     \
+    X(agents, core->agents, 0)                                                             \
+    X(links, core->conns.live, core->config.links_max)                                     \
+    X(watches, core->watches.live, core->config.watches_max)                               \
+    X(edges, core->edges.live, core->config.edges_max)                                     \
+    X(blobs, core->blobs.live, 0)                                                          \
+    X(out_bytes, core->out_bytes, 0)                                                       \
+    X(journal_bytes, core->journal.len, 0)                                                 \
+    X(waiting, core->count[GN_STATE_WAITING], 0)                                           \
+    X(delayed, core->count[GN_STATE_DELAYED], 0)                                           \
+    X(ready, core->count[GN_STATE_READY], 0)                                               \
+    X(leased, core->count[GN_STATE_LEASED], 0)                                             \
+    X(cancelling, core->count[GN_STATE_CANCELLING], 0)                                     \
+    X(done, core->count[GN_STATE_DONE], 0)                                                 \
+    X(buried, core->count[GN_STATE_BURIED], 0)                                             \
+    X(cancelled, core->count[GN_STATE_CANCELLED], 0)                                       \
+    X(messages, core->n.messages, 0)                                                       \
+    X(submitted, core->n.submitted, 0)                                                     \
+    X(dispatched, core->n.dispatched, 0)                                                   \
+    X(completed, core->n.completed, 0)                                                     \
+    X(retried, core->n.retried, 0)                                                         \
+    X(leases_lost, core->n.leases_lost, 0)                                                 \
+    X(stale, core->n.stale, 0)                                                             \
+    X(rejected, core->n.rejected, 0)                                                       \
+    X(busy, core->n.busy, 0)                                                               \
+    X(evicted, core->n.evicted, 0)                                                         \
+    X(progress_dropped, core->n.progress_dropped, 0)                                       \
+    X(events_lost, core->n.events_lost, 0)                                                 \
+    X(links_closed_slow, core->n.links_closed_slow, 0)
+
+struct gn_core {
+    gn_core_config config;
+    int64_t now; /* us */
+    uint64_t random;
+    uint64_t token, serial, turn, named;
+    struct gn_pool tasks, actions, serves, peers, conns, watches, edges, blobs;
+    struct gn_names task_names, action_names, peer_names, blob_names;
+    struct gn_timers timers;
+    struct gn_list all, spent, dirty, effects, event_conns, blob_drops;
+    uint32_t settle_head, settle_tail;
+    uint32_t doomed;                      /* links to be closed */
+    uint32_t actions_head, actions_tail;  /* marked: got a ready task, were resumed, ... */
+    uint32_t agents_head, agents_tail;    /* marked: got a free slot, room, ... */
+    uint64_t bytes, out_bytes;
+    uint32_t unfinished, results, agents;
+    uint32_t count[16];
+    uint8_t draining, drained, replaying;
+    struct gn_text journal, text, line;
+    struct {
+        uint64_t messages, submitted, dispatched, completed, retried, leases_lost, stale, rejected, busy, evicted,
+            progress_dropped, events_lost, links_closed_slow;
+    } n;
+};
+
+/* A message being carried out, and who it is from. */
+struct gn_ctx {
+    const uint8_t *buf;
+    const gn_msg *m;
+    gn_params p;
+    uint32_t conn; /* where answers go, or GN_NIL */
+    uint32_t peer; /* the sender, when registered, or GN_NIL */
+    uint32_t link; /* where it came in */
+};
+
+/* ---- access ---------------------------------------------------------------------------------- */
+
+#define GN_ACCESS(type, pool)                                                              \
+    static inline struct gn_##type *gn_##type##_at(const gn_core *core, uint32_t i)        \
+    {                                                                                      \
+        return &((struct gn_##type *)core->pool.chunk[i / GN_CHUNK])[i % GN_CHUNK];        \
+    }
+GN_ACCESS(task, tasks)
+GN_ACCESS(action, actions)
+GN_ACCESS(serve, serves)
+GN_ACCESS(peer, peers)
+GN_ACCESS(conn, conns)
+GN_ACCESS(watch, watches)
+GN_ACCESS(edge, edges)
+GN_ACCESS(blob, blobs)
+#undef GN_ACCESS
+
+#define GN_TASK_ALL offsetof(struct gn_task, all)
+#define GN_TASK_Q offsetof(struct gn_task, q)
+#define GN_TASK_LANE offsetof(struct gn_task, lane)
+#define GN_TASK_SPENT_NODE offsetof(struct gn_task, spent)
+
+static inline const char *gn_task_name(const struct gn_task *t)
+{
+    return (const char *)t->mem + t->name_off;
+}
+static inline int gn_task_ended(const struct gn_task *t)
+{
+    return t->state == GN_STATE_DONE || t->state == GN_STATE_BURIED || t->state == GN_STATE_CANCELLED;
+}
+static inline const char *gn_chars(const uint8_t *buf, gn_span s)
+{
+    return (const char *)buf + s.off;
+}
+
+/* ---- table.c, shift.c ------------------------------------------------------------------------ */
+
+/* The only way to change a state. 0, or the code of a refused cell (the task is as it was).
+ * What the new state needs (agent, due_us, reason ...) is set by the caller before. */
+int gn_shift(gn_core *core, struct gn_task *t, int event);
+/* What gn_shift would say; for a request that has more to check before it. */
+int gn_shift_code(const struct gn_task *t, int event);
+void gn_unfinish_delay(gn_core *core, struct gn_task *t, int event, uint64_t delay_ms); /* to delayed, and on at once without a delay */
+
+/* ---- tasks.c --------------------------------------------------------------------------------- */
+
+uint32_t gn_task_find(const gn_core *core, const char *name, size_t len);
+struct gn_task *gn_task_new(gn_core *core, const char *name, size_t name_len, const char *pass, size_t pass_len,
+                            const uint8_t *payload, size_t payload_len); /* NULL: bound or memory; state none */
+void gn_task_free(gn_core *core, struct gn_task *t); /* state none: accepted never, or forgotten */
+void gn_task_set_mem(gn_core *core, struct gn_task *t, uint8_t *mem, size_t bytes); /* takes mem over */
+void gn_task_set_words(gn_core *core, struct gn_task *t, const uint8_t *words, size_t len, int counted);
+const char *gn_reason_word(int reason);
+const char *gn_reason_text(int reason);
+const uint8_t *gn_task_payload(const struct gn_task *t);
+void gn_task_hop(gn_core *core, struct gn_task *t);
+
+/* ---- queue.c: actions and their queues -------------------------------------------------------- */
+
+uint32_t gn_action_find(const gn_core *core, const char *name, size_t len);
+uint32_t gn_action_get(gn_core *core, const char *name, size_t len); /* makes it; GN_NIL: bound or memory */
+void gn_queue_push(gn_core *core, struct gn_task *t);
+void gn_queue_drop(gn_core *core, struct gn_task *t);
+uint32_t gn_queue_head(const struct gn_action *a); /* the next task, or GN_NIL */
+void gn_action_mark(gn_core *core, uint32_t action);
+int gn_is_action(const char *name, size_t len);
+
+/* ---- timers.c --------------------------------------------------------------------------------- */
+
+int gn_timers_reserve(gn_core *core); /* room for every task and peer and one more */
+void gn_timer_task(gn_core *core, struct gn_task *t); /* (re)arm from due_us and ttl_us */
+void gn_timer_task_off(gn_core *core, struct gn_task *t);
+void gn_timer_peer(gn_core *core, struct gn_peer *p, int64_t at);
+void gn_timer_peer_off(gn_core *core, struct gn_peer *p);
+int gn_timer_first(const gn_core *core, struct gn_timer *out);
+
+/* ---- agents.c: peers, their actions and credits ------------------------------------------------ */
+
+uint32_t gn_peer_find(const gn_core *core, const char *name, size_t len);
+struct gn_peer *gn_peer_new(gn_core *core, const char *name, size_t len);
+int gn_peer_serve(gn_core *core, struct gn_peer *p, const uint32_t *actions, uint32_t count); /* 0 or a code */
+void gn_peer_unserve(gn_core *core, struct gn_peer *p);
+void gn_peer_free(gn_core *core, struct gn_peer *p);
+void gn_peer_gone(gn_core *core, struct gn_peer *p, int released); /* its tasks go to others; the link stays */
+void gn_agent_relist(gn_core *core, struct gn_peer *p); /* after used, slots, draining, blocked changed */
+void gn_agent_mark(gn_core *core, struct gn_peer *p);
+uint32_t gn_agent_pick(gn_core *core, struct gn_action *a);
+void gn_agent_tell_cancel(gn_core *core, const struct gn_task *t);
+
+/* ---- dispatch.c ---------------------------------------------------------------------------------- */
+
+int gn_dispatch(gn_core *core, struct gn_task *t, struct gn_peer *p); /* p NULL: replay */
+void gn_pump(gn_core *core);
+void gn_lease_lost(gn_core *core, struct gn_task *t, int reason);
+void gn_task_due(gn_core *core, struct gn_task *t);
+void gn_peer_due(gn_core *core, struct gn_peer *p);
+
+/* ---- deps.c ---------------------------------------------------------------------------------------- */
+
+int gn_deps_add(gn_core *core, struct gn_task *t, const uint8_t *raw, size_t len); /* after=; 0 or a code: none kept */
+void gn_deps_drop(gn_core *core, struct gn_task *t);
+void gn_deps_trim(gn_core *core, struct gn_task *t, uint32_t stop); /* those added since t->needs was stop */
+void gn_deps_ended(gn_core *core, struct gn_task *t); /* wake or bury what waits for t */
+void gn_deps_cut(gn_core *core, struct gn_task *t);   /* nothing runs after t any longer: it is forgotten */
+int gn_deps_lost(const gn_core *core, const struct gn_task *t); /* one of its needs is buried or cancelled */
+
+/* ---- watches.c ---------------------------------------------------------------------------------------- */
+
+int gn_watch_add(gn_core *core, struct gn_task *t, uint32_t conn); /* 0 or GN_BUSY; once per link */
+void gn_watch_free(gn_core *core, struct gn_watch *w);
+void gn_watch_deliver(gn_core *core, struct gn_task *t);       /* t has ended: to everybody who waits */
+void gn_watch_room(gn_core *core, struct gn_conn *c);
+void gn_watch_forward(gn_core *core, const struct gn_task *t, const struct gn_ctx *x);
+void gn_events_tell(gn_core *core, const struct gn_task *t, int event, int state);
+
+/* ---- results.c ------------------------------------------------------------------------------------------ */
+
+int gn_result_keep(gn_core *core, struct gn_task *t, const struct gn_ctx *x); /* 0 or a code: nothing changed */
+int gn_result_advance(gn_core *core, struct gn_task *t, const struct gn_ctx *x, const char *via, size_t via_len); /* the same, as the next action's payload */
+int gn_result_write(gn_core *core, const struct gn_task *t, struct gn_conn *c);
+void gn_result_spent(gn_core *core, struct gn_task *t); /* in or out of core->spent, as it must be */
+int gn_make_room(gn_core *core, size_t bytes);          /* 0 or GN_BUSY */
+void gn_results_trim(gn_core *core);
+void gn_task_forget(gn_core *core, struct gn_task *t);
+
+/* ---- params.c: parameter texts "key=value;key=value" ------------------------------------------------------ */
+
+struct gn_pair {
+    const char *key, *value;
+    uint32_t key_len, value_len;
+    int id; /* enum gn_param, or -1 */
+};
+#define GN_BIT(name) (UINT64_C(1) << GN_PARAM_##name)
+/* The coordinator's own in a submission, an outcome, a progress. */
+#define GN_TAKEN_OUT (GN_BIT(FROM) | GN_BIT(ACK) | GN_BIT(DELAY) | GN_BIT(LEN) | GN_BIT(LEASE) | GN_BIT(TRY) |       \
+                      GN_BIT(TOKEN) | GN_BIT(TS) | GN_BIT(KEEP) | GN_BIT(HOPS))
+int gn_pair_next(const char **at, const char *end, struct gn_pair *out);
+/* Append all pairs of text whose id is not in drop. Returns the new length; never over cap (then -1). */
+ptrdiff_t gn_pairs_copy(char *dst, size_t len, size_t cap, const char *text, size_t text_len, uint64_t drop);
+ptrdiff_t gn_pairs_put(char *dst, size_t len, size_t cap, const char *key, const char *value, size_t value_len);
+int gn_pairs_have(const char *text, size_t len, const char *key, size_t key_len);
+int gn_comma_next(const uint8_t **at, const uint8_t *end, char *dst, size_t cap, size_t *len); /* 1, 0 end, -1 bad */
+
+/* ---- blobs.c -------------------------------------------------------------------------------------------------- */
+
+int gn_blob_is(const char *value, size_t len);
+uint32_t gn_blob_ref(gn_core *core, const char *value, size_t len); /* GN_NIL: out of memory */
+void gn_blob_unref(gn_core *core, uint32_t blob);
+
+/* ---- journal.c ------------------------------------------------------------------------------------------------- */
+
+int gn_journal_reserve(gn_core *core, const struct gn_ctx *x); /* 0 or GN_JOURNAL: room for this message */
+/* Append x as accepted, its task named name. */
+void gn_journal_message(gn_core *core, const struct gn_ctx *x, const char *name, size_t name_len, const char *mark);
+/* Append what time or a lost agent did to t. */
+void gn_journal_own(gn_core *core, const struct gn_task *t, const char *verb, const char *reason);
+
+/* ---- out.c: links and their output ------------------------------------------------------------------------------ */
+
+struct gn_conn *gn_conn_new(gn_core *core, int kind);
+void gn_conn_free(gn_core *core, struct gn_conn *c);
+uint8_t *gn_out_reserve(gn_core *core, struct gn_conn *c, size_t n); /* NULL: closing, or out of memory */
+void gn_out_commit(gn_core *core, struct gn_conn *c, size_t n);      /* one message of n bytes */
+void gn_out_plain(gn_core *core, struct gn_conn *c, size_t n);       /* the same for an answer: may doom the link */
+static inline size_t gn_out_bytes(const struct gn_conn *c)
+{
+    return c->tail - c->head;
+}
+static inline int gn_out_room(const gn_core *core, const struct gn_conn *c)
+{
+    return gn_out_bytes(c) < core->config.out_bytes_max;
+}
+void gn_conn_doom(gn_core *core, struct gn_conn *c);
+void gn_conn_close(gn_core *core, struct gn_conn *c); /* detach everything, ask for CLOSE */
+struct gn_conn *gn_conn_ask_open(gn_core *core, const char *address);
+struct gn_conn *gn_conn_by_address(gn_core *core, const char *address);
+void gn_out_discard(gn_core *core, struct gn_conn *c); /* what has not been taken */
+void gn_effect_list(gn_core *core, struct gn_conn *c);
+
+/* ---- say.c: answers ------------------------------------------------------------------------------------------------ */
+
+/* verb is "ACK:DONE"; a NULL payload: none; without a task, parameters and a payload the verb stands alone. */
+void gn_say(gn_core *core, uint32_t conn, const char *verb, const char *task, size_t task_len, const char *params,
+            const char *payload, size_t payload_len);
+void gn_reject(gn_core *core, const struct gn_ctx *x, int code);
+void gn_reject_to(gn_core *core, uint32_t conn, const char *task, size_t task_len, int code);
+void gn_done(gn_core *core, const struct gn_ctx *x);
+/* A refusal to somebody we have no link to: one to `inbox` is opened for it and closed again. */
+void gn_reject_inbox(gn_core *core, const struct gn_ctx *x, const char *inbox, int code);
+
+/* ---- text.c, json.c -------------------------------------------------------------------------------------------------- */
+
+int gn_text_reserve(struct gn_text *t, size_t more);
+void gn_text_put(struct gn_text *t, const char *p, size_t n);
+void gn_text_str(struct gn_text *t, const char *s);
+void gn_text_u64(struct gn_text *t, uint64_t v);
+void gn_text_json(struct gn_text *t, const char *s, size_t n); /* a JSON string, quotes and all; bad UTF-8 as U+FFFD */
+size_t gn_u64(char *dst, uint64_t v); /* decimal, no NUL; at most 20 */
+size_t gn_utf8(const uint8_t *s, size_t n); /* length of the UTF-8 character at s, 0: none */
+int gn_read_u64(const char *s, size_t n, uint64_t *out); /* 1 or 0 */
+
+enum gn_json_kind { GN_JSON_STRING, GN_JSON_NUMBER, GN_JSON_WORD, GN_JSON_LIST };
+struct gn_json {
+    const uint8_t *at, *end;
+    int first;
+};
+struct gn_json_value {
+    int kind;
+    const uint8_t *text; /* as it stands: a string with its quotes, a list with its brackets */
+    size_t len;
+};
+int gn_json_open(struct gn_json *j, const uint8_t *text, size_t len);
+/* The next member of the flat object: 1, 0 after the last (and nothing but space behind), -1 not flat JSON. */
+int gn_json_next(struct gn_json *j, char *key, size_t cap, struct gn_json_value *value);
+int gn_json_item(struct gn_json_value *list, struct gn_json_value *item); /* 1, 0; list is used up */
+ptrdiff_t gn_json_string(const struct gn_json_value *v, char *dst, size_t cap); /* NUL-terminated; -1 too long or holds NUL */
+
+/* ---- verbs ---------------------------------------------------------------------------------------------------------------- */
+
+void gn_verb_submit(gn_core *core, const struct gn_ctx *x);
+void gn_verb_cancel(gn_core *core, const struct gn_ctx *x);
+void gn_verb_result(gn_core *core, const struct gn_ctx *x);
+void gn_verb_watch(gn_core *core, const struct gn_ctx *x);
+void gn_verb_kick(gn_core *core, const struct gn_ctx *x);
+void gn_verb_pause(gn_core *core, const struct gn_ctx *x, int paused);
+void gn_verb_assign(gn_core *core, const struct gn_ctx *x);
+void gn_verb_register(gn_core *core, const struct gn_ctx *x);
+void gn_verb_heartbeat(gn_core *core, const struct gn_ctx *x);
+void gn_verb_bye(gn_core *core, const struct gn_ctx *x);
+void gn_verb_drain(gn_core *core, const struct gn_ctx *x);
+void gn_verb_outcome(gn_core *core, const struct gn_ctx *x);
+void gn_verb_progress(gn_core *core, const struct gn_ctx *x);
+void gn_verb_status(gn_core *core, const struct gn_ctx *x);
+void gn_verb_agents(gn_core *core, const struct gn_ctx *x);
+void gn_verb_tasks(gn_core *core, const struct gn_ctx *x);
+void gn_verb_peek(gn_core *core, const struct gn_ctx *x);
+
+void gn_settle(gn_core *core);
+
+#endif

@@ -1,0 +1,77 @@
+/* say.c - answers: one line to one link. */
+#include "core/internal.h"
+
+static size_t put(uint8_t *dst, const void *src, size_t n)
+{
+    if (n > 0)
+        memcpy(dst, src, n);
+    return n;
+}
+
+void gn_say(gn_core *core, uint32_t conn, const char *verb, const char *task, size_t task_len, const char *params,
+            const char *payload, size_t payload_len)
+{
+    if (conn == GN_NIL)
+        return;
+    struct gn_conn *c = gn_conn_at(core, conn);
+    size_t verb_len = strlen(verb), params_len = params == NULL ? 0 : strlen(params);
+    uint8_t *dst = gn_out_reserve(core, c, verb_len + task_len + params_len + payload_len + 32);
+    if (dst == NULL)
+        return;
+    size_t n = put(dst, verb, verb_len);
+    if (task_len > 0 || params_len > 0 || payload != NULL) {
+        dst[n++] = ':';
+        n += put(dst + n, task, task_len);
+    }
+    if (params_len > 0) {
+        dst[n++] = ';';
+        n += put(dst + n, params, params_len);
+    }
+    if (payload != NULL) {
+        /* An LF, or a NUL at the end, must be counted. */
+        if (memchr(payload, '\n', payload_len) != NULL || (payload_len > 0 && payload[payload_len - 1] == 0)) {
+            n += put(dst + n, ";len=", 5);
+            n += gn_u64((char *)dst + n, payload_len);
+        }
+        dst[n++] = ':';
+        n += put(dst + n, payload, payload_len);
+    }
+    dst[n++] = '\n';
+    gn_out_plain(core, c, n);
+}
+
+void gn_reject_to(gn_core *core, uint32_t conn, const char *task, size_t task_len, int code)
+{
+    core->n.rejected++;
+    core->n.busy += code == GN_BUSY;
+    core->n.stale += code == GN_STALE;
+    if (conn == GN_NIL)
+        return;
+    char text[256];
+    size_t n = strlen(gn_code_word(code)), words = strlen(gn_code_text(code));
+    memcpy(text, gn_code_word(code), n);
+    text[n++] = ' ';
+    memcpy(text + n, gn_code_text(code), words); /* the registry's texts are far shorter than this buffer */
+    gn_say(core, conn, "RESPONSE:REJECTED", task, task_len, NULL, text, n + words);
+}
+
+void gn_reject(gn_core *core, const struct gn_ctx *x, int code)
+{
+    gn_reject_to(core, x->conn, gn_chars(x->buf, x->m->task), x->m->task.len, code);
+}
+
+void gn_done(gn_core *core, const struct gn_ctx *x)
+{
+    gn_say(core, x->conn, "ACK:DONE", gn_chars(x->buf, x->m->task), x->m->task.len, NULL, NULL, 0);
+}
+
+void gn_reject_inbox(gn_core *core, const struct gn_ctx *x, const char *inbox, int code)
+{
+    struct gn_conn *c = gn_conn_by_address(core, inbox);
+    struct gn_conn *fresh = NULL;
+    if (c == NULL)
+        c = fresh = gn_conn_ask_open(core, inbox);
+    gn_reject_to(core, c == NULL ? GN_NIL : c->self, gn_chars(x->buf, x->m->task), x->m->task.len, code);
+    if (fresh != NULL)
+        gn_conn_close(core, fresh);
+}

@@ -1,0 +1,270 @@
+/* verbs_agent.c - what agents answer: outcomes, progress. Fenced by the token of the lease. */
+#include <stdlib.h>
+
+#include "core/internal.h"
+
+/* Is x from whom t is leased to? With a token the token decides, without one the sender. */
+static int holds(const struct gn_task *t, const struct gn_ctx *x)
+{
+    if (t->state != GN_STATE_LEASED && t->state != GN_STATE_CANCELLING)
+        return 0;
+    if (x->p.present & GN_BIT(TOKEN))
+        return t->token == x->p.token;
+    return x->peer == GN_NIL || t->agent == x->peer;
+}
+
+static void count_outcome(gn_core *core, const struct gn_task *t, int done)
+{
+    if (t->agent == GN_NIL)
+        return;
+    if (done)
+        gn_peer_at(core, t->agent)->done++;
+    else
+        gn_peer_at(core, t->agent)->failed++;
+}
+
+static uint64_t random_below(gn_core *core, uint64_t n)
+{
+    uint64_t z = (core->random += UINT64_C(0x9e3779b97f4a7c15)); /* splitmix64 */
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return (z ^ (z >> 31)) % n;
+}
+
+static uint64_t backoff_ms(gn_core *core, const struct gn_task *t)
+{
+    uint64_t ms = core->config.backoff_ms;
+    for (uint32_t i = 1; i < t->tries_used && ms < core->config.backoff_ms_max; i++)
+        ms *= 2;
+    if (ms > core->config.backoff_ms_max)
+        ms = core->config.backoff_ms_max;
+    return ms + random_below(core, ms / 2 + 1);
+}
+
+/* A failed try: words are the agent's, or why its outcome could not be carried out. */
+static void fail(gn_core *core, struct gn_task *t, const struct gn_ctx *x, int reason, const char *words, size_t len, int counted)
+{
+    int final = t->tries_used >= t->tries_max;
+    count_outcome(core, t, 0);
+    if (t->state == GN_STATE_LEASED)
+        gn_task_set_words(core, t, (const uint8_t *)words, len, counted);
+    if (final) {
+        t->reason = (uint8_t)reason;
+        gn_shift(core, t, GN_EVENT_FAIL_FINAL);
+        return;
+    }
+    core->n.retried += t->state == GN_STATE_LEASED;
+    uint64_t delay = x->p.present & GN_BIT(DELAY) ? x->p.delay : backoff_ms(core, t);
+    gn_unfinish_delay(core, t, GN_EVENT_FAIL_RETRY, delay);
+}
+
+/* ---- completed ------------------------------------------------------------------------------- */
+
+/* The actions t goes on through: those the outcome names, else what is left of its own via. */
+static gn_span next_via(const struct gn_task *t, const struct gn_ctx *x, const char **text)
+{
+    if (x->p.present & GN_BIT(VIA)) {
+        *text = gn_chars(x->buf, x->p.via);
+        return x->p.via;
+    }
+    const char *at = (const char *)t->mem + t->name_len, *end = at + t->pass_len;
+    struct gn_pair pair;
+    gn_span found = {0, 0};
+    while (t->pass_len > 0 && gn_pair_next(&at, end, &pair))
+        if (pair.id == GN_PARAM_VIA) {
+            *text = pair.value;
+            found.len = pair.value_len;
+        }
+    return found;
+}
+
+/* First action of via into name; the rest stays. 0 or GN_BAD_PARAM when any of them is none. */
+static int split_via(const char *via, size_t len, char *name, size_t *name_len, const char **rest, size_t *rest_len)
+{
+    const uint8_t *at = (const uint8_t *)via, *end = at + len;
+    char other[GN_ACTION_BYTES_MAX];
+    size_t n;
+    if (gn_comma_next(&at, end, name, GN_ACTION_BYTES_MAX, name_len) <= 0 || !gn_is_action(name, *name_len))
+        return GN_BAD_PARAM;
+    *rest = (const char *)at;
+    *rest_len = (size_t)(end - at);
+    int more;
+    while ((more = gn_comma_next(&at, end, other, sizeof other, &n)) > 0)
+        if (!gn_is_action(other, n))
+            return GN_BAD_PARAM;
+    return more == 0 ? 0 : GN_BAD_PARAM;
+}
+
+/* t goes on with this result. 0; GN_BUSY, GN_NO_MEMORY: nothing changed, the lease stands; others: a failed try. */
+static int go_on(gn_core *core, struct gn_task *t, const struct gn_ctx *x, const char *via, size_t via_len)
+{
+    char name[GN_ACTION_BYTES_MAX], rest[GN_HEADER_BYTES_MAX];
+    const char *rest_at = NULL;
+    size_t name_len, rest_len;
+    uint32_t needs = t->needs, action = GN_NIL;
+    int code = split_via(via, via_len, name, &name_len, &rest_at, &rest_len);
+    if (code != 0)
+        return code;
+    memcpy(rest, rest_at, rest_len); /* it may stand in the memory that is about to be replaced */
+    if (x->p.present & GN_BIT(AFTER))
+        code = gn_deps_add(core, t, x->buf + x->p.after.off, x->p.after.len);
+    if (code == 0 && (action = gn_action_get(core, name, name_len)) == GN_NIL)
+        code = GN_BUSY;
+    if (code == 0) {
+        if (t->flags & GN_TASK_TRACE)
+            gn_task_hop(core, t);
+        code = gn_result_advance(core, t, x, rest, rest_len);
+    }
+    if (code != 0) {
+        gn_deps_trim(core, t, needs);
+        return code;
+    }
+    gn_journal_message(core, x, gn_task_name(t), t->name_len, NULL);
+    count_outcome(core, t, 1);
+    int lost = gn_deps_lost(core, t);
+    t->next_action = action;
+    t->tries_used = 0;
+    t->entered_us = core->now;
+    t->due_us = GN_NEVER;
+    gn_task_set_words(core, t, NULL, 0, 0);
+    gn_shift(core, t, t->waits > 0 || lost ? GN_EVENT_COMPLETE_WAIT : GN_EVENT_COMPLETE_ON);
+    if (lost) {
+        t->reason = GN_REASON_AFTER;
+        gn_shift(core, t, GN_EVENT_AFTER_FAILED);
+    }
+    return 0;
+}
+
+static int finish(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
+{
+    int code = gn_result_keep(core, t, x);
+    if (code != 0)
+        return code;
+    gn_journal_message(core, x, gn_task_name(t), t->name_len, NULL);
+    count_outcome(core, t, 1);
+    core->n.completed++;
+    gn_shift(core, t, GN_EVENT_COMPLETE);
+    return 0;
+}
+
+static int completed(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
+{
+    const char *via = NULL;
+    size_t via_len = next_via(t, x, &via).len;
+    int code;
+    if (via_len > 0 && t->state == GN_STATE_CANCELLING) {
+        gn_journal_message(core, x, gn_task_name(t), t->name_len, NULL);
+        return gn_shift(core, t, GN_EVENT_COMPLETE_ON); /* it is not done yet, and will not be */
+    }
+    if (via_len > 0)
+        code = go_on(core, t, x, via, via_len);
+    else if (x->p.present & (GN_BIT(AFTER) | GN_BIT(VIA)) && t->state == GN_STATE_LEASED)
+        code = GN_BAD_PARAM; /* after= with nothing to go on to */
+    else
+        code = finish(core, t, x);
+    if (code == 0 || code == GN_BUSY || code == GN_NO_MEMORY)
+        return code;
+    gn_journal_own(core, t, "RESPONSE:TASK_FAILED", gn_code_word(code));
+    fail(core, t, x, GN_REASON_TRIES, gn_code_text(code), strlen(gn_code_text(code)), 0);
+    return 0;
+}
+
+/* ---- all outcomes ------------------------------------------------------------------------------ */
+
+static int event_of(int verb)
+{
+    return verb == GN_VERB_TASK_COMPLETED ? GN_EVENT_COMPLETE
+           : verb == GN_VERB_TASK_FAILED  ? GN_EVENT_FAIL_RETRY
+           : verb == GN_VERB_TASK_BURIED  ? GN_EVENT_BURY
+                                          : GN_EVENT_RELEASE;
+}
+
+static int reason_in(const struct gn_ctx *x, int otherwise)
+{
+    gn_span word;
+    if (!gn_param_find(x->buf, x->m, "reason", &word))
+        return otherwise;
+    for (int i = 1; i < GN_REASON_COUNT; i++)
+        if (strlen(gn_reason_word(i)) == word.len && memcmp(gn_reason_word(i), x->buf + word.off, word.len) == 0)
+            return i;
+    return otherwise;
+}
+
+/* A journal's outcome was applied when it was written: to a task with an agent, and there are none here. 1: all done. */
+static int replay(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
+{
+    if (x->m->verb == GN_VERB_TASK_BURIED && reason_in(x, GN_REASON_AGENT) == GN_REASON_TTL && !gn_task_ended(t)) {
+        t->reason = GN_REASON_TTL;
+        gn_shift(core, t, GN_EVENT_TTL_OVER);
+        return 1;
+    }
+    if (t->state == GN_STATE_READY || t->state == GN_STATE_DELAYED)
+        gn_dispatch(core, t, NULL);
+    return 0;
+}
+
+static int apply(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
+{
+    const gn_msg *m = x->m;
+    const char *words = gn_chars(x->buf, m->payload);
+    int counted = m->flags & GN_MSG_LEN;
+    if (m->verb == GN_VERB_TASK_COMPLETED)
+        return completed(core, t, x);
+    gn_journal_message(core, x, gn_task_name(t), t->name_len, NULL);
+    if (m->verb == GN_VERB_TASK_FAILED) {
+        fail(core, t, x, core->replaying ? reason_in(x, GN_REASON_TRIES) : GN_REASON_TRIES, words, m->payload.len, counted);
+    } else if (m->verb == GN_VERB_TASK_RELEASED) {
+        t->tries_used--;
+        gn_unfinish_delay(core, t, GN_EVENT_RELEASE, x->p.delay);
+    } else {
+        count_outcome(core, t, 0);
+        if (t->state == GN_STATE_LEASED) {
+            t->reason = GN_REASON_AGENT;
+            gn_task_set_words(core, t, (const uint8_t *)words, m->payload.len, counted);
+        }
+        gn_shift(core, t, GN_EVENT_BURY);
+    }
+    return 0;
+}
+
+static int check(const struct gn_ctx *x)
+{
+    if (x->p.delay > GN_MS_MAX)
+        return GN_BAD_NUMBER;
+    if (x->p.present & GN_BIT(BLOB) && !gn_blob_is(gn_chars(x->buf, x->p.blob), x->p.blob.len))
+        return GN_BAD_PARAM;
+    return 0;
+}
+
+void gn_verb_outcome(gn_core *core, const struct gn_ctx *x)
+{
+    uint32_t i = gn_task_find(core, gn_chars(x->buf, x->m->task), x->m->task.len);
+    struct gn_task *t = i == GN_NIL ? NULL : gn_task_at(core, i);
+    int code = t == NULL ? GN_UNKNOWN_TASK : check(x);
+    if (code == 0 && core->replaying && replay(core, t, x))
+        return;
+    if (code == 0)
+        code = gn_shift_code(t, event_of(x->m->verb));
+    if (code == 0 && !holds(t, x))
+        code = GN_STALE;
+    if (code == 0)
+        code = gn_journal_reserve(core, x);
+    if (code == 0)
+        code = apply(core, t, x);
+    if (code != 0)
+        gn_reject(core, x, code);
+    else if (x->p.ack > 0)
+        gn_done(core, x);
+}
+
+void gn_verb_progress(gn_core *core, const struct gn_ctx *x)
+{
+    uint32_t i = gn_task_find(core, gn_chars(x->buf, x->m->task), x->m->task.len);
+    struct gn_task *t = i == GN_NIL ? NULL : gn_task_at(core, i);
+    if (t == NULL)
+        gn_reject(core, x, GN_UNKNOWN_TASK);
+    else if (!holds(t, x))
+        gn_reject(core, x, GN_STALE);
+    else
+        gn_watch_forward(core, t, x);
+}
