@@ -165,7 +165,7 @@ static void put_agent(gn_core *core, uint32_t i)
     struct gn_text *t = &core->text;
     key(t, NULL);
     gn_text_str(t, "{");
-    string(t, "agent", p->name, p->name_len);
+    string(t, "name", p->name, p->name_len);
     key(t, "actions");
     gn_text_str(t, "[");
     for (uint32_t k = 0; k < p->serve_count; k++) {
