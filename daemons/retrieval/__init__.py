@@ -10,7 +10,7 @@ Who uses what, each in a process of its own:
     -----------  -----------------------------  ---------------------------------------------
     retriever    search.Index (SQLite, usearch) ingest, texts, use_embedder, pending,
                                                 add_vectors, search, save, stats
-    embedder     embed.open_embedder(spec, dir) fit (when embed.fit_due), embed; name, dim
+    embedder     embed.open_embedder(spec, dir) fit (when embed.fit_due), embed_named; dim
     planner      plan                           split_question, merge
     synthesizer  answer or chat                 synthesize(SearchResult) -> Answer, stream
     evaluator    judge                          judge(Answer, term_idf) -> Judgement
@@ -25,14 +25,14 @@ Ingest, driven by whoever asks for it::
         embedder.fit(index.texts())                         #   learns from the corpus
     index.use_embedder(embedder.name, embedder.dim)         # retriever: drops foreign vectors
     while batch := index.pending(256):                      # retriever -> embedder -> retriever
-        index.add_vectors([one.id for one in batch],
-                          embedder.embed([one.text for one in batch]), embedder.name)
+        name, rows = embed_named(embedder, [one.text for one in batch])
+        index.add_vectors([one.id for one in batch], rows, name)
     index.save()
 
 Question, after the planner split it::
 
-    vector = embedder.embed([question])[0]                  # embedder
-    result = index.search(question, vector, k=10, name=embedder.name)   # retriever
+    name, rows = embed_named(embedder, [question])          # embedder
+    result = index.search(question, rows[0], k=10, name=name)           # retriever
     answer = synthesize(result)                             # synthesizer
     verdict = judge(answer, result.term_idf)                # evaluator
     whole = merge(question, answers)                        # planner

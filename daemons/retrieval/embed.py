@@ -26,6 +26,7 @@ __all__ = [
     "OpenAIEmbedder",
     "SentenceTransformerEmbedder",
     "as_fitted",
+    "embed_named",
     "fit_due",
     "normalise",
     "open_embedder",
@@ -74,6 +75,15 @@ def fit_due(embedder: Embedder, chunks: int) -> bool:
         return True
     seen, now = fitted.fitted_on, min(chunks, FIT_TEXTS_MAX)
     return now > 1.5 * seen or now < 0.5 * seen
+
+
+def embed_named(embedder: Embedder, texts: Sequence[str]) -> tuple[str, NDArray[np.float32]]:
+    """(name, vectors) that belong together, even when another thread refits meanwhile."""
+    while True:
+        name = embedder.name
+        rows = embedder.embed(texts)
+        if embedder.name == name:
+            return name, rows
 
 
 def normalise(rows: Any, count: int, what: str) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ import os
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -35,6 +36,17 @@ FIT_TEXTS_MAX = 60_000  # more texts than this are sampled evenly: the SVD gains
 _FILE = "lsa.npz"
 
 
+@dataclass(frozen=True)
+class _Model:
+    """What a fit learns; never changed, so that a refit swaps it under running calls at once."""
+
+    vocabulary: dict[str, int]
+    idf: NDArray[np.float32]
+    components: NDArray[np.float32]  # a row for each term
+    fitted_on: int
+    name: str
+
+
 class LsaEmbedder:
     """``fit`` once on the corpus's texts, then ``embed`` anything. Without a fit, NotFitted."""
 
@@ -42,26 +54,23 @@ class LsaEmbedder:
         """With a ``state_dir`` the fitted model is loaded from there and saved there by ``fit``."""
         self._wanted = dim
         self._file = Path(state_dir) / _FILE if state_dir is not None else None
-        self._vocabulary: dict[str, int] = {}
-        self._idf: NDArray[np.float32] = np.zeros(0, np.float32)
-        self._components: NDArray[np.float32] = np.zeros((0, 0), np.float32)
+        self._model: _Model | None = None
         self.fitted_on = 0
-        self._name = ""
         if self._file and self._file.exists():
             self._load(self._file)
 
     @property
     def fitted(self) -> bool:
-        return bool(self._name)
+        return self._model is not None
 
     @property
     def dim(self) -> int:
-        return int(self._components.shape[1]) if self.fitted else self._wanted
+        return int(self._model.components.shape[1]) if self._model else self._wanted
 
     @property
     def name(self) -> str:
         """The fingerprint of the fitted model (empty before); only vectors of one compare."""
-        return self._name
+        return self._model.name if self._model else ""
 
     def fit(self, texts: Iterable[str]) -> str:
         """Learn from the corpus, save, and return the new fingerprint. Same texts, same name."""
@@ -93,29 +102,30 @@ class LsaEmbedder:
             _, sigma, rows = np.linalg.svd(matrix.toarray(), full_matrices=False)
             rows, sigma = rows[:dim], sigma[:dim]
         scale = np.maximum(sigma, sigma.max() * 1e-3) ** -WHITENING
-        self._set(
+        model = self._set(
             vocabulary,
             vectorizer.idf_.astype(np.float32),
             np.ascontiguousarray((rows * scale[:, None]).T, dtype=np.float32),
             len(corpus),
         )
         if self._file:
-            self._save(self._file)
-        return self.name
+            self._save(self._file, model)
+        return model.name
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """float32 (n, dim), L2-normalised; a text without a known word is a row of zeros."""
-        if not self.fitted:
+        model = self._model
+        if model is None:
             raise NotFitted("the LSA embedder is not fitted: run an ingest first")
-        out = np.zeros((len(texts), self.dim), np.float32)
+        out = np.zeros((len(texts), model.components.shape[1]), np.float32)
         for row, text in enumerate(texts):
-            counts = Counter(map(self._vocabulary.get, terms(text)))
+            counts = Counter(map(model.vocabulary.get, terms(text)))
             counts.pop(None, 0)
             if not counts:
                 continue
             columns = np.fromiter(counts.keys(), np.int64, len(counts))
             tf = 1.0 + np.log(np.fromiter(counts.values(), np.float32, len(counts)))
-            out[row] = (tf * self._idf[columns]) @ self._components[columns]
+            out[row] = (tf * model.idf[columns]) @ model.components[columns]
         norms = np.linalg.norm(out, axis=1, keepdims=True)
         np.divide(out, norms, out=out, where=norms > 0)
         return out
@@ -126,23 +136,25 @@ class LsaEmbedder:
         idf: NDArray[np.float32],
         components: NDArray[np.float32],
         fitted_on: int,
-    ) -> None:
-        self._vocabulary = {term: column for column, term in enumerate(vocabulary)}
-        self._idf, self._components, self.fitted_on = idf, components, fitted_on
+    ) -> _Model:
         digest = hashlib.sha256("\n".join(vocabulary).encode())
         digest.update(idf.tobytes())
         digest.update(components.tobytes())
-        self._name = f"lsa-{components.shape[1]}-t{TERMS_VERSION}-{digest.hexdigest()[:16]}"
+        name = f"lsa-{components.shape[1]}-t{TERMS_VERSION}-{digest.hexdigest()[:16]}"
+        columns = {term: column for column, term in enumerate(vocabulary)}
+        self._model = _Model(columns, idf, components, fitted_on, name)
+        self.fitted_on = fitted_on
+        return self._model
 
-    def _save(self, file: Path) -> None:
+    def _save(self, file: Path, model: _Model) -> None:
         buffer = io.BytesIO()
-        words = "\n".join(self._vocabulary).encode()
+        words = "\n".join(model.vocabulary).encode()
         np.savez(
             buffer,
-            header=np.array([FORMAT, TERMS_VERSION, self._wanted, self.fitted_on], np.int64),
+            header=np.array([FORMAT, TERMS_VERSION, self._wanted, model.fitted_on], np.int64),
             vocabulary=np.frombuffer(words, np.uint8),
-            idf=self._idf,
-            components=self._components,
+            idf=model.idf,
+            components=model.components,
         )
         replace_file(file, buffer.getvalue())
 

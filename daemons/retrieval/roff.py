@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from .document import Document, Headings, one_line, split_lines
+from .document import SEPARATOR, Document, Headings, one_line, split_lines
 
 _IS_MAN = re.compile(r"^[.'][ \t]*(TH|SH|Dd|Dt|Sh)\b", re.MULTILINE)
 _ESCAPE = re.compile(
@@ -51,7 +51,7 @@ def looks_like_man(text: str) -> bool:
 
 def read_man(path: str, text: str) -> Document:
     """A man page as text; sections and subsections become marks."""
-    headings, out, until = Headings(path), list[str](), ""
+    headings, out, until, name = Headings(path), list[str](), "", ""
     pending = 0  # level of a heading request whose words follow on the next line
     for number, line in enumerate(split_lines(text), 1):
         if until:  # inside a macro definition, an ignored block or a table's format
@@ -59,6 +59,9 @@ def read_man(path: str, text: str) -> Document:
             out.append("")
             continue
         macro, words = _parse(line)
+        if macro == "Nm":  # without words: the name that the page documents
+            words = words or name
+            name = name or words
         until = {"de": "..", "ig": "..", "TS": "."}.get(macro, "")
         plain = "" if until else words
         if macro in ("SH", "Sh", "SS", "Ss"):
@@ -76,7 +79,7 @@ def _summary(headings: Headings, out: list[str]) -> str:
     """The NAME section, such as ``ls - list directory contents``."""
     marks = headings.marks
     for index, mark in enumerate(marks):
-        if mark.title.upper().endswith("NAME"):
+        if mark.title.upper().endswith(f"{SEPARATOR}NAME"):
             end = marks[index + 1].line if index + 1 < len(marks) else len(out) + 1
             return one_line(" ".join(out[mark.line : end - 1]))
     return ""

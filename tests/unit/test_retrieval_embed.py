@@ -18,6 +18,7 @@ from ganglion.daemons.retrieval.corpus import demo_corpus
 from ganglion.daemons.retrieval.embed import (
     LsaEmbedder,
     OpenAIEmbedder,
+    embed_named,
     fit_due,
     open_embedder,
 )
@@ -97,6 +98,33 @@ def test_lsa_refits_only_when_the_corpus_has_changed_much(texts: list[str]) -> N
     assert not fit_due(embedder, int(count * 1.4))
     assert fit_due(embedder, count * 2)
     assert fit_due(embedder, count // 3)
+
+
+def test_vectors_and_their_name_belong_together_while_another_thread_refits(
+    texts: list[str],
+) -> None:
+    embedder = LsaEmbedder(None, 16)
+    corpora = [texts[:60], texts[60:120]]
+    expected = {}
+    for corpus in corpora:
+        name = embedder.fit(corpus)
+        expected[name] = embedder.embed(texts[:3])
+    stop = threading.Event()
+
+    def refit() -> None:
+        while not stop.is_set():
+            for corpus in corpora:
+                embedder.fit(corpus)
+
+    thread = threading.Thread(target=refit)
+    thread.start()
+    try:
+        for _ in range(300):
+            name, rows = embed_named(embedder, texts[:3])
+            assert np.array_equal(rows, expected[name])
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_lsa_on_tiny_and_odd_corpora(texts: list[str]) -> None:

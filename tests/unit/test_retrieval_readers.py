@@ -146,12 +146,18 @@ def test_man_page_is_stripped_line_for_line() -> None:
 
 
 def test_gzipped_mdoc_page(tmp_path: Path) -> None:
-    page = ".Dd May 1\n.Dt X 1\n.Sh NAME\n.Nm x\n.Nd does a thing\n.Sh OPTIONS\n.It Fl v Ar level\n"
+    page = ".Dd May 1\n.Dt X 1\n.Sh NAME\n.Nm x\n.Nd does a thing\n.Sh OPTIONS\n.It Fl v Ar level\n.Nm\nruns\n"
     file = tmp_path / "x.1.gz"
     file.write_bytes(gzip.compress(page.encode()))
     document = readers.read(file)
     assert document.kind == "man"
-    assert document.lines[6] == "-v level"
+    assert document.summary == "x does a thing"
+    assert document.lines[6:] == ("-v level", "x", "runs")
+
+
+def test_a_page_called_name_has_its_summary_too() -> None:
+    page = ".TH BASENAME 1\n.SH NAME\nbasename \\- strip directory\n.SH OPTIONS\n"
+    assert parse("basename.1", page).summary == "basename - strip directory"
 
 
 def test_a_rotated_log_is_no_man_page() -> None:
