@@ -68,9 +68,9 @@ def test_half_a_message_then_close(plane: Plane) -> None:
         with loop.connect() as peer:
             peer.sendall(half)
     with loop.connect() as peer:
-        peer.sendall(b"DATA:X:t1:x\nDATA:Y")
+        peer.sendall(b"DATA:X:t2:x\nDATA:Y")
         peer.shutdown(socket.SHUT_WR)
-        assert peer.recv(4096).startswith(b"ACK:RECEIVED:t1\n")
+        assert peer.recv(4096).startswith(b"ACK:RECEIVED:t2\n")
     client = plane.peer("c")
     client.send("CONTROL:PING:r:p\n")
     client.expect(b"ACK:PONG:r:p")
