@@ -8,8 +8,9 @@
 bench/retrieval_questions.json holds questions in plain words and the modules (or packages) that
 answer them; a hit counts for a module when its file is that module or lies in that package. The
 ranking is of modules: the first hit of each counts. recall@5 is the share of questions' modules
-among the first five (at most five can be found), nDCG@10 has binary gains. Weights were chosen
-with the questions of even number ("tune") only; "held-out" is the other half. Questions without
+among the first five (at most five can be found), nDCG@10 has binary gains. The weight of
+the vectors is the one with the largest sum of both on the questions of even number ("tune");
+"held-out" is the other half. Questions without
 modules are out of domain: nothing in the corpus answers them, and no answer is right.
 """
 

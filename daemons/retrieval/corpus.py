@@ -5,8 +5,9 @@ from __future__ import annotations
 import sysconfig
 from pathlib import Path
 
-# Tests say how a module is broken, not what it is for; site-packages is not the library.
-DEMO_SKIP = frozenset({"test", "tests", "idle_test", "site-packages", "dist-packages"})
+# Tests say how a module is broken, not what it is for; IDLE is an application that comes with the
+# library, the bundled wheels are binary, and site-packages is somebody else's.
+DEMO_SKIP = frozenset({"test", "tests", "idlelib", "_bundled", "site-packages", "dist-packages"})
 
 
 def demo_corpus() -> Path:

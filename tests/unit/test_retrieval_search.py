@@ -16,7 +16,7 @@ from ganglion.daemons.retrieval.document import split_lines
 from ganglion.daemons.retrieval.embed import LsaEmbedder
 from ganglion.daemons.retrieval.errors import RetrievalError
 from ganglion.daemons.retrieval.records import Hit, SearchResult
-from ganglion.daemons.retrieval.search import RRF_K, Index
+from ganglion.daemons.retrieval.search import RRF_K, VECTOR_WEIGHT, Index
 
 pytest.importorskip("sklearn", reason="the rag extra is not installed")
 pytest.importorskip("usearch", reason="the rag extra is not installed")
@@ -60,7 +60,7 @@ def test_hits_carry_both_lists_and_their_fusion(library: Library) -> None:
     both = [hit for hit in result.hits if hit.bm25_rank and hit.vector_rank]
     assert both
     for hit in result.hits:
-        parts = [(1.0, hit.bm25_rank), (0.5, hit.vector_rank)]
+        parts = [(1.0, hit.bm25_rank), (VECTOR_WEIGHT, hit.vector_rank)]
         fused = sum(weight / (RRF_K + rank) for weight, rank in parts if rank)
         assert hit.score == pytest.approx(fused)
         assert (hit.bm25_rank is None) == (hit.bm25_score is None)
