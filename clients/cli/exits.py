@@ -12,6 +12,7 @@ OK = 0
 FAILED = 1  # the task failed, was cancelled, or there is none of that name
 USAGE = 64  # EX_USAGE
 NO_COORDINATOR = 69  # EX_UNAVAILABLE
+BROKEN = 70  # EX_SOFTWARE: it is not built, or a bug of ours
 OUTPUT = 74  # EX_IOERR: the result could not be written
 TRY_AGAIN = 75  # EX_TEMPFAIL
 INTERRUPTED = 130  # 128 + SIGINT, as the shell has it
@@ -42,6 +43,8 @@ def status_of(error: BaseException) -> int | None:
     """The exit code of an expected error; None for a bug of ours."""
     if isinstance(error, CommandError):
         return error.status
+    if isinstance(error, ImportError):  # the extension, most likely: then what follows fails too
+        return BROKEN
     # Whoever raised one of these has imported them already: this costs nothing.
     from ganglion.protocol import errors
     from ganglion.protocol.session import DeadlineError
@@ -63,6 +66,8 @@ def status_of(error: BaseException) -> int | None:
 
 def words_of(error: BaseException) -> str:
     """An error in one line."""
+    if isinstance(error, ImportError):
+        return f"Ganglion is not built as it should be ({error}); rebuild: ./run setup"
     if isinstance(error, OSError) and error.strerror:
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{error.strerror}"

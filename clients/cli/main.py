@@ -90,7 +90,7 @@ def run(argv: list[str]) -> int:
             return status
         hint = "this is a bug of ours: GANGLION_DEBUG=1 shows where"
         say(f"{type(error).__name__}: {exits.words_of(error)} ({hint})")
-        return 70  # EX_SOFTWARE
+        return exits.BROKEN
 
 
 def _interrupted(words: str) -> int:

@@ -73,11 +73,11 @@ def _note(counts: dict[str, Any]) -> str:
 
 
 def gauges(found: dict[str, Any], every: bool, width: int | None, colour: bool) -> list[str]:
-    """A row for each gauge: its value, its bound, how full."""
+    """A row for each table that is used: its value, its bound, how full; ``every``: all gauges."""
     rows = []
     for name, gauge in found.get("gauges", {}).items():
-        value, bound = gauge if isinstance(gauge, list) else (gauge, 0)
-        if not value and not every:
+        value, bound = int(gauge["value"]), int(gauge.get("bound", 0))
+        if not every and not (value and bound):
             continue
         show = units.size if "bytes" in name else units.count
         share = f"{value / bound:.0%}" if bound else ""

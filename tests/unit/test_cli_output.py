@@ -225,7 +225,8 @@ def test_tables_are_readable_at_80_columns() -> None:
              "done": 1234567, "failed": 12, "age_ms": 312, "draining": True}]  # fmt: skip
     found = {"actions": {"EMBEDDING": {"agents": 3, "ready": 123456, "leased": 100, "done": 99999},
                          "LOST": {"ready": 1}, "REST": {"paused": True}},
-             "gauges": {"tasks": [900, 1000], "bytes": [0, 1 << 29], "links": [3, 0]}}  # fmt: skip
+             "gauges": {"tasks": {"value": 900, "bound": 1000},
+                        "bytes": {"value": 0, "bound": 1 << 29}, "links": {"value": 3}}}  # fmt: skip
     lines = [*agents.table(rows, 80, False), *status.actions(found, 80, False)]
     assert max(map(len, lines)) <= 80
     assert any(line.endswith("no agent") for line in lines)
