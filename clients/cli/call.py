@@ -87,7 +87,8 @@ def _payload(args: argparse.Namespace) -> tuple[bytes, bool]:
         return args.payload.encode("utf-8", "surrogateescape"), True
     if is_tty(0):
         sys.stderr.write("ganglion: the payload is read from this terminal; end it with Ctrl-D\n")
-    data = sys.stdin.buffer.read()
+    with open(0, "rb", closefd=False) as stdin:
+        data = stdin.read()
     return data, data.endswith(b"\n")
 
 

@@ -132,12 +132,25 @@ def _near(name: str) -> str:
     return f"; did you mean {found[0]}?" if found else " (see: ganglion --help)"
 
 
+def _open_standard_descriptors() -> None:
+    """With one of them closed (``<&-``) the first queue that is opened would take its number."""
+    for fd, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            # The lowest free number is this one. Writing to 1 is then the error that it was.
+            os.open(os.devnull, mode)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+
+
 def _terminate(number: int, _frame: object) -> None:
     raise _Terminated(number)
 
 
 def main() -> int:
     """The program: ``ganglion`` in the shell."""
+    _open_standard_descriptors()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
             signal.signal(number, _terminate)

@@ -145,15 +145,15 @@ class Send:
     def _format(self, message: Message) -> bytes | None:
         """The bytes to send; None when it cannot be sent and that has been said."""
         from ganglion.protocol.errors import GanglionError
-        from ganglion.protocol.message import Message
+        from ganglion.protocol.message import INLINE_BYTES_MAX, Message
 
         if message.type == "DATA" and not message.task:
             self._names += 1
             name = f"{self._line.name}-{self._names}"
             message = Message("DATA", message.action, name, message.params, message.payload)
         try:
-            raw = message.format()
-            if len(raw) + FROM_ROOM > self._line.message_bytes_max:
+            raw = b"" if len(message.payload) > INLINE_BYTES_MAX else message.format()
+            if not raw or len(raw) + FROM_ROOM > self._line.message_bytes_max:
                 raw = self._as_blob(message)
         except GanglionError as error:
             words = str(error).partition(": ")[2] or str(error)

@@ -25,7 +25,7 @@ from ganglion.daemons.task import Bury
 runs = 0
 
 def build(config):
-    agent = Agent.of("role", config, slots=64)
+    agent = Agent.of("role", config)
 
     @agent.on("UPPER")
     def upper(task):
@@ -119,7 +119,7 @@ def role(shell: Shell, spawn: Spawn, tmp_path: Path) -> Iterator[Shell]:
     """A shell beside a coordinator and the agent above."""
     file = tmp_path / "role.py"
     file.write_text(ROLE)
-    spawn.agent(str(file))
+    spawn.agent(str(file), "--slots", "64")
     return shell
 
 
