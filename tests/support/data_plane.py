@@ -113,7 +113,8 @@ class Peer:
 
     def expect(self, *begins: bytes) -> list[bytes]:
         """Receive until each of these has come, in any order; everything that came."""
-        missing, all_came = list(begins), []
+        missing = list(begins)
+        all_came: list[bytes] = []
         while missing:
             came = self.receive()
             assert came, f"still missing {missing} after {all_came}"
