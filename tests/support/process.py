@@ -211,6 +211,13 @@ class Spawn:
         )
 
     def end(self) -> list[str]:
-        """End everything. Returns what was wrong, in words."""
+        """End everything. Returns what was wrong, in words.
+
+        A process that the test killed could not clean up; then the next coordinator must, so one is
+        started and ended.
+        """
         faults = [process.end() for process in reversed(self.all)]
+        killed = any(process.returncode == -signal.SIGKILL for process in self.all)
+        if killed and (self.sandbox.queues() or self.sandbox.segments()):
+            faults.append(self.coordinator().end())
         return [fault for fault in faults if fault]

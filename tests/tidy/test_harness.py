@@ -186,6 +186,13 @@ def test_the_socket_path_is_short_enough(instance: Sandbox) -> None:
     assert len(str(instance.socket)) < 107
 
 
+def test_what_a_killed_coordinator_leaves_the_next_one_removes(
+    coordinator: Process, instance: Sandbox
+) -> None:
+    coordinator.kill()
+    assert instance.queues() == [instance.names.queue]
+
+
 def test_a_coordinator_answers_and_ends(coordinator: Process, instance: Sandbox) -> None:
     assert coordinator.returncode is None
     assert instance.queues() == [instance.names.queue]
