@@ -116,7 +116,7 @@ int gn_core_link_open(gn_core *core, int64_t now_us, int kind);
 void gn_core_link_closed(gn_core *core, int64_t now_us, int link);
 
 /* Bytes that came in on a link. Returns how many were used; the caller keeps the rest and feeds
- * it again with more behind it. A datagram of a shared inbox: one call with final = 1. */
+ * it again with more behind it. A stream whose output is over out_bytes_max is not read on: take that first. A datagram of a shared inbox: one call with final = 1. */
 size_t gn_core_feed(gn_core *core, int64_t now_us, int link, const uint8_t *buf, size_t len, int final);
 /* Do all that is due by now. */
 void gn_core_tick(gn_core *core, int64_t now_us);

@@ -285,6 +285,10 @@ size_t gn_core_feed(gn_core *core, int64_t now_us, int link, const uint8_t *buf,
         size_t consumed = 0;
         size_t count = gn_parse(parser, buf + used, len - used, final, msgs, BATCH, &consumed);
         for (size_t i = 0; i < count && !in->closing; i++) {
+            if (in->kind == GN_LINK_STREAM && gn_out_bytes(in) > core->config.out_bytes_max) {
+                in->parser = (gn_parser){.inline_bytes_max = core->config.inline_bytes_max};
+                return used + msgs[i].whole.off; /* it asks faster than it takes the answers */
+            }
             message(core, in, buf + used, &msgs[i], &from);
             gn_settle(core);
         }
