@@ -341,6 +341,40 @@ static void test_backpressure(void)
     close(pair[0]);
 }
 
+/* A few bytes that ask for megabytes: the answers come as fast as they are taken. */
+static void test_many_big_answers(void)
+{
+    static char big[20000], ask[64 * 500], got[1 << 16];
+    int agent[2];
+    size_t want, total = 0;
+
+    start(65536);
+    CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, agent));
+    CHECK(!gn_loop_add_stream(c.loop, agent[0], agent[0]));
+    tell(agent[1], "CONTROL:REGISTER:ag:{\"actions\":[\"X\"],\"run\":\"1\"}\nDATA:X:t1;ack=0:x\n");
+    hear(agent[1], "DATA:X:t1;");
+    memset(big, 'r', sizeof big - 1);
+    tell(agent[1], "RESPONSE:TASK_COMPLETED:t1:");
+    tell(agent[1], big);
+    tell(agent[1], "\nCONTROL:PING:done\n");
+    want = strlen("RESPONSE:TASK_COMPLETED:t1:\n") + sizeof big - 1;
+    for (int i = 0; i < 500; i++)
+        strcat(ask, "CONTROL:RESULT:t1\n");
+    tell(c.own, ask);
+    while (total < 500 * want) {
+        struct pollfd ready = {c.own, POLLIN, 0};
+        ssize_t n;
+
+        CHECK(poll(&ready, 1, PATIENCE_MS) == 1);
+        CHECK((n = read(c.own, got, sizeof got)) > 0);
+        total += (size_t)n;
+    }
+    CHECK(total == 500 * want && got[0] && stats().links == 3);
+    stop();
+    close(agent[0]);
+    close(agent[1]);
+}
+
 static int connect_to(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -477,6 +511,7 @@ int main(void)
     test_hostile_datagrams();
     test_full_queue_and_long_message();
     test_backpressure();
+    test_many_big_answers();
     test_listener();
     test_blobs();
     test_drain_and_stop_while_busy();

@@ -33,7 +33,8 @@ int gn_link_read_fd(const gn_link *link);
 ptrdiff_t gn_link_send(gn_link *link, const uint8_t *buf, size_t len, int timeout_ms);
 
 /* Receive up to cap messages into out; their spans count from *base, valid until the next receive.
- * Returns how many (0: nothing before the deadline), or -errno; -EPIPE: the coordinator closed. EINTR returns 0. */
+ * Returns how many (0: nothing before the deadline), or -errno; -EPIPE: the coordinator closed. EINTR returns 0.
+ * cap of them: there may be more in the buffer, which the descriptor knows nothing of. */
 ptrdiff_t gn_link_recv(gn_link *link, gn_msg *out, size_t cap, int timeout_ms, const uint8_t **base);
 // </cdef>
 

@@ -20,7 +20,6 @@
 #include "loop/internal.h"
 
 #define EVENTS 256
-#define INBOX_ROUNDS 16 /* of the inbox in a row before streams have their turn */
 #define NEVER INT64_MAX
 
 static int64_t clock_us(clockid_t clock)
@@ -331,17 +330,13 @@ static int round_once(gn_loop *loop)
     take_commands(loop);
     for (int i = 0; i < n; i++)
         dispatch(loop, &events[i]);
-    for (int i = 0; i < INBOX_ROUNDS; i++) {
-        size_t took = drain_inboxes(loop);
-
+    for (size_t took = 1, total = 0; took && total < GN_INBOX_ROUND; total += took) {
+        took = drain_inboxes(loop);
         do_what_is_due(loop);
         gn_loop_settle(loop);
-        if (!took)
-            break;
         note_lag(loop); /* and look at the clock: the work took its time */
     }
     gn_ports_reap(loop);
-    note_lag(loop);
     return 0;
 }
 

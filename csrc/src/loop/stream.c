@@ -123,15 +123,16 @@ static size_t pending(const gn_loop *loop, const struct gn_port *port)
  * that leaves first, and if it does not, the rest is held back until it has. */
 static void feed(gn_loop *loop, struct gn_port *port, size_t len)
 {
-    size_t at = 0, used;
+    size_t at = 0;
 
     port->held = 0;
     for (;;) {
-        used = gn_core_feed(loop->core, loop->now_us, port->link, loop->scratch + at, len - at, 0);
-        at += used;
-        if (at == len || !used || pending(loop, port) <= loop->pause_bytes)
+        at += gn_core_feed(loop->core, loop->now_us, port->link, loop->scratch + at, len - at, 0);
+        if (at == len || pending(loop, port) <= loop->pause_bytes)
             break;
         gn_port_flush(loop, port);
+        if (port->deaf && !port->gone)
+            hang_up(loop, port); /* nobody will ever take it */
         if (port->gone)
             return;
         if (port->paused) {
