@@ -83,6 +83,7 @@ class Agent:
         self._handlers: dict[bytes, Handler] = {}
         self._running: dict[str, Task] = {}
         self._holds: dict[bytes, Hold] = {}
+        self._cancelled_early: dict[str, None] = {}
         self._stages = 0  # 0 serving, 1 draining, 2 leaving
         self._drained = threading.Event()
         self._wake = threading.Event()
@@ -236,49 +237,48 @@ class Agent:
         except (DeadlineError, GanglionError):
             return
         while not self._drained.wait(0.005) and time.monotonic() < deadline:
-            if waiter.done and not self._running and not self.line.backlog:
+            if waiter.done and not self._running:
                 return
 
     # -- working --------------------------------------------------------------------------
 
     def _work(self) -> None:
         """A worker thread: take, run, tell."""
-        batches = [h for h in self._handlers.values() if h.kind == "batch"]
-        count = max([h.batch for h in batches], default=TAKE_MESSAGES if self.threads == 1 else 1)
-        window_us = int(1000 * max((h.window_ms for h in batches), default=0))
+        # A lone worker may take many at once; several share what is there, one by one.
+        alone = self.threads == 1 and all(h.kind != "batch" for h in self._handlers.values())
         child = self._pool.worker() if self._pool is not None else None
         try:
             while self._stages < 2:
-                incoming = self.line.take(count, 1000, window_us)
-                if incoming:
-                    self._run_all(incoming, child)
+                incoming = self.line.take(TAKE_MESSAGES if alone else 1, 1000)
+                if not incoming:
+                    continue
+                handler = self._handlers.get(incoming[0].action)
+                if handler is not None and handler.kind == "batch":
+                    self._run_batch(handler, incoming)
+                else:
+                    self._run_each(incoming, child)
         except Closed:
             pass
         finally:
             if child is not None:
                 child.close()
 
-    def _run_all(self, incoming: list[Incoming], child: Any) -> None:
+    def _run_each(self, incoming: list[Incoming], child: Any) -> None:
         out: list[bytes] = []
-        grouped: dict[bytes, list[Task]] = {}
         began = time.perf_counter_ns()
         for message in incoming:
             task = self._admit(message, out)
             if task is None:
                 continue
             handler = self._handlers[message.action]
-            if handler.kind == "sync":
-                out.append(self._run_one(handler, task, child))
-                if time.perf_counter_ns() - began > FLUSH_NS:
-                    self._flush(out)
-                    began = time.perf_counter_ns()
-            elif handler.kind == "async":
+            if handler.kind == "async":
                 assert self._loop is not None
                 self._loop.call_soon_threadsafe(self._spawn, handler, task)
-            else:
-                grouped.setdefault(message.action, []).append(task)
-        for action, tasks in grouped.items():
-            out += self._run_batch(self._handlers[action], tasks)
+                continue
+            out.append(self._run_one(handler, task, child))
+            if time.perf_counter_ns() - began > FLUSH_NS:
+                self._flush(out)
+                began = time.perf_counter_ns()
         self._flush(out)
 
     def _admit(self, message: Incoming, out: list[bytes]) -> Task | None:
@@ -287,7 +287,8 @@ class Agent:
         task = Task(
             self, message.action.decode(), message.task, token, message.params, message.payload
         )
-        if self._stages:
+        if self._stages or task.name in self._cancelled_early:
+            self._cancelled_early.pop(task.name, None)
             out.append(outcomes.released(task))
             return None
         try:
@@ -314,21 +315,23 @@ class Agent:
             self._running.pop(task.name, None)
             return outcomes.failed(task, error)
 
-    def _run_batch(self, handler: Handler, tasks: list[Task]) -> list[bytes]:
-        lines = []
-        for at in range(0, len(tasks), handler.batch):
-            chunk = tasks[at : at + handler.batch]
-            try:
-                results = list(handler.function(chunk))
-                if len(results) != len(chunk):
-                    words = f"{len(results)} results for a batch of {len(chunk)} tasks"
-                    raise UsageError(f"{handler.action}: {words}")
-            except Exception as error:
-                results = [error] * len(chunk)
-            lines += [
-                self._ended(task, result) for task, result in zip(chunk, results, strict=True)
-            ]
-        return lines
+    def _run_batch(self, handler: Handler, incoming: list[Incoming]) -> None:
+        """Fill the batch with what comes within the window, and run it in one call."""
+        if handler.batch > 1:
+            window_us = int(handler.window_ms * 1000)
+            action = handler.action.encode()
+            incoming += self.line.take_more(action, handler.batch - 1, window_us)
+        out: list[bytes] = []
+        tasks = [task for message in incoming if (task := self._admit(message, out)) is not None]
+        try:
+            results = list(handler.function(tasks)) if tasks else []
+            if len(results) != len(tasks):
+                words = f"{len(results)} results for a batch of {len(tasks)} tasks"
+                raise UsageError(f"{handler.action}: {words}")
+        except Exception as error:
+            results = [error] * len(tasks)
+        out += [self._ended(task, result) for task, result in zip(tasks, results, strict=True)]
+        self._flush(out)
 
     def _ended(self, task: Task, result: Any) -> bytes:
         self._running.pop(task.name, None)
@@ -385,11 +388,17 @@ class Agent:
 
     def _on_control(self, message: Incoming) -> None:
         if message.verb == VERB["CANCEL"]:
-            task = self._running.get(message.task.decode())
-            if task is not None:
-                task.cancelled = True
-                if task.on_cancel is not None:
-                    task.on_cancel()
+            name = message.task.decode()
+            task = self._running.get(name)
+            if task is None:
+                # It is told before the task itself is taken: remembered until then.
+                self._cancelled_early[name] = None
+                while len(self._cancelled_early) > self.slots:
+                    self._cancelled_early.pop(next(iter(self._cancelled_early)))
+                return
+            task.cancelled = True
+            if task.on_cancel is not None:
+                task.on_cancel()
         elif message.verb == VERB["DRAIN"]:
             self.stop()
 
@@ -406,16 +415,6 @@ class Agent:
 
     def emit(self, line: bytes) -> None:
         self._send(line)
-
-    def _await(self, waiter: Waiter, timeout: float | None) -> Any:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        # With other receivers about, the answer may come in on another thread: look often.
-        step_ms = 100 if self.threads == 1 and self._loop is None else 2
-        while not waiter.done:
-            if deadline is not None and time.monotonic() >= deadline:
-                raise DeadlineError("no answer in time")
-            self.line.receive_for(waiter, step_ms)
-        return waiter.result()
 
     async def _await_async(self, waiter: Waiter, timeout: float | None) -> Any:
         loop = asyncio.get_running_loop()
@@ -438,7 +437,7 @@ class Agent:
         return waiter.result()
 
     def _start(self, action: str, payload: Any, options: dict[str, Any]) -> Any:
-        with self.line.lock:
+        with self.line.answered:
             submission, line = self.line.session.submit(action, payload, **options)
         self._send(line)
         return submission
@@ -447,7 +446,7 @@ class Agent:
         self, action: str, payload: Any, *, timeout: float | None = None, **options: Any
     ) -> Outcome:
         submission = self._start(action, payload, {"ack": 0, **options})
-        outcome: Outcome = self._await(submission.outcome, timeout)
+        outcome: Outcome = self.line.wait_for(submission.outcome, timeout)
         return outcome.check()
 
     async def call_async(
@@ -459,7 +458,7 @@ class Agent:
 
     def submit(self, action: str, payload: Any, **options: Any) -> str:
         submission = self._start(action, payload, options)
-        name: str = self._await(submission.acked, 30.0)
+        name: str = self.line.wait_for(submission.acked, 30.0)
         return name
 
     async def submit_async(self, action: str, payload: Any, **options: Any) -> str:
@@ -469,7 +468,7 @@ class Agent:
 
     def result(self, task: str) -> Outcome:
         waiter = self.line.request("RESULT", task)
-        return self.line.outcome_of(self._await(waiter, 30.0))
+        return self.line.outcome_of(self.line.wait_for(waiter, 30.0))
 
     async def result_async(self, task: str) -> Outcome:
         waiter = self.line.request("RESULT", task)

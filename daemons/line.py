@@ -1,7 +1,7 @@
 """An agent's line to its coordinator: the C runtime, seen from Python.
 
 Owns: the runtime (csrc/src/link/runtime.c: receiving, heartbeats, coming back), the session of what
-this agent asks of others, and the tasks received but not started. Knows no handlers.
+this agent asks of others. Knows no handlers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +34,10 @@ log = logging.getLogger("ganglion")
 TAKE_MESSAGES = 64
 TAKE_BYTES = 2 * lib.GN_MESSAGE_BYTES_MAX
 WAIT_MS = 200
+# A worker that took our answer with its tasks notifies, but cannot get us out of C: look again.
+PUMP_MS = 20
+_ALL = ffi.new("gn_wanted *", (lib.GN_TAKE_TASKS | lib.GN_TAKE_OTHERS, ffi.NULL, 0))
+_OTHERS = ffi.new("gn_wanted *", (lib.GN_TAKE_OTHERS, ffi.NULL, 0))
 
 
 class Closed(Exception):
@@ -87,8 +90,9 @@ class Line:
         inline = lib.gn_runtime_message_bytes_max(self._runtime) - HEADER_ROOM
         self.inline_bytes_max: int = min(inline, lib.GN_INLINE_BYTES_MAX)
         self.session = Session(name, self.spool, self.inline_bytes_max)
-        self.lock = threading.Lock()
-        self.backlog: deque[Incoming] = deque()
+        # Guards the session; notified when answers came.
+        self.answered = threading.Condition()
+        self._pumping = False
         self._local = threading.local()
 
     @property
@@ -103,27 +107,38 @@ class Line:
 
     # -- in -------------------------------------------------------------------------------
 
-    def take(self, count: int, timeout_ms: int, window_us: int = 0) -> list[Incoming]:
-        """Up to ``count`` tasks: those left over from a nested wait first, then what comes.
+    def take(self, count: int, timeout_ms: int) -> list[Incoming]:
+        """Up to ``count`` tasks, waiting for the first. Empty: none in time.
 
-        Everything that is not a task is dealt with on the way. Empty: nothing in time.
+        What is no task is dealt with on the way.
 
         Raises:
             Closed: the line was closed.
         """
-        if self.backlog:
-            with self.lock:
-                room = min(count, len(self.backlog))
-                return [self.backlog.popleft() for _ in range(room)]
-        return self._receive(min(count, TAKE_MESSAGES), timeout_ms, window_us)
+        return self._receive(_ALL, count, timeout_ms, 0)
 
-    def _receive(self, count: int, timeout_ms: int, window_us: int) -> list[Incoming]:
+    def take_more(self, action: bytes, count: int, window_us: int) -> list[Incoming]:
+        """Up to ``count`` further tasks of ``action`` that come within ``window_us``; to fill a batch."""
+        only = ffi.from_buffer("char[]", action)
+        wanted = ffi.new("gn_wanted *", (lib.GN_TAKE_TASKS, only, len(action)))
+        return self._receive(wanted, count, -(-window_us // 1000), window_us)
+
+    def _receive(
+        self, wanted: Any, count: int, timeout_ms: int, window_us: int
+    ) -> list[Incoming]:
         local = self._local
         if not hasattr(local, "messages"):
             local.messages = ffi.new("gn_msg[]", TAKE_MESSAGES)
             local.bytes = ffi.new("uint8_t[]", TAKE_BYTES)
-        got = lib.gn_runtime_take(
-            self._runtime, local.messages, count, local.bytes, TAKE_BYTES, timeout_ms, window_us
+        got = lib.gn_runtime_take_wanted(
+            self._runtime,
+            wanted,
+            local.messages,
+            min(count, TAKE_MESSAGES),
+            local.bytes,
+            TAKE_BYTES,
+            timeout_ms,
+            window_us,
         )
         if got == 0:
             return []
@@ -139,15 +154,34 @@ class Line:
         for message in messages:
             if message.type == lib.GN_CONTROL:
                 self._on_control(message)
-        with self.lock:
+        with self.answered:
             self.session.dispatch(m for m in messages if m.type != lib.GN_CONTROL)
+            self.answered.notify_all()
 
-    def receive_for(self, waiter: Waiter, timeout_ms: int) -> None:
-        """Receive while waiting for an answer; tasks that come meanwhile are kept for ``take``."""
-        tasks = self._receive(TAKE_MESSAGES, 0 if waiter.done else timeout_ms, 0)
-        if tasks:
-            with self.lock:
-                self.backlog.extend(tasks)
+    def wait_for(self, waiter: Waiter, timeout: float | None) -> Any:
+        """Wait for an answer on a handler's thread; tasks that come meanwhile are left to others.
+
+        Raises:
+            DeadlineError: no answer in time. Closed: the line was closed.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not waiter.done:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise DeadlineError("no answer in time")
+            with self.answered:
+                if waiter.done:
+                    break
+                if self._pumping:  # another handler's thread receives for us too
+                    self.answered.wait(WAIT_MS / 1000)
+                    continue
+                self._pumping = True
+            try:
+                self._receive(_OTHERS, TAKE_MESSAGES, PUMP_MS, 0)
+            finally:
+                with self.answered:
+                    self._pumping = False
+                    self.answered.notify_all()
+        return waiter.result()
 
     # -- out ------------------------------------------------------------------------------
 
@@ -174,7 +208,7 @@ class Line:
 
     def request(self, verb: str, subject: str | None, payload: bytes = b"") -> Waiter:
         """Send a CONTROL request; the waiter of its answer."""
-        with self.lock:
+        with self.answered:
             waiter, line = self.session.request(verb, subject, payload)
         self.send(line)
         return waiter

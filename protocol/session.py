@@ -224,6 +224,7 @@ class Session:
         self.on_event: Callable[[dict[str, str], bytes, bytes], None] | None = None
         self.on_unclaimed: Callable[[Incoming], None] | None = None
         self._requests: dict[bytes, deque[Waiter]] = {}
+        self._wanted_outcomes: dict[bytes, deque[Waiter]] = {}
         self._numbers = itertools.count(1)
         # A second session of the same name must not meet the tasks of the first.
         self._run = os.urandom(3).hex()

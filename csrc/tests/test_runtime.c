@@ -189,10 +189,12 @@ static void test_busy_handler(void)
         expect("CONTROL:HEARTBEAT:ag", NULL), say("ACK:PONG:ag;epoch=1\n");
     UNTIL(stats(rt).received >= 1 + 1 + 21 + 5);
     CHECK(gn_runtime_take(rt, m, 1, buf, 4, 0, 0) == -EMSGSIZE);
-    CHECK(gn_runtime_take(rt, m, 64, buf, 60, 0, 0) == 3); /* what has no room stays */
-    CHECK(payload_is(buf, &m[0], "0") && payload_is(buf, &m[2], "2"));
-    CHECK(gn_runtime_take(rt, m, 64, buf, sizeof buf, 0, 0) == 18);
-    CHECK(payload_is(buf, &m[16], "19") && m[17].verb == GN_VERB_CANCEL);
+    CHECK(gn_runtime_take(rt, m, 64, buf, 90, 0, 0) == 4); /* what has no room stays; what is no task comes first */
+    CHECK(m[0].verb == GN_VERB_CANCEL && payload_is(buf, &m[1], "0") && payload_is(buf, &m[3], "2"));
+    CHECK(gn_runtime_take_wanted(rt, &(gn_wanted){GN_TAKE_OTHERS, NULL, 0}, m, 64, buf, sizeof buf, 0, 0) == 0);
+    CHECK(gn_runtime_take_wanted(rt, &(gn_wanted){GN_TAKE_TASKS, "NONE", 4}, m, 64, buf, sizeof buf, 0, 0) == 0);
+    CHECK(gn_runtime_take(rt, m, 64, buf, sizeof buf, 0, 0) == 17);
+    CHECK(payload_is(buf, &m[16], "19"));
     CHECK(gn_runtime_take(rt, m, 64, buf, sizeof buf, 0, 0) == 0);
     CHECK(gn_runtime_take(rt, m, 64, buf, sizeof buf, 10, 0) == 0);
     gn_runtime_free(rt);

@@ -37,6 +37,20 @@ void gn_runtime_free(gn_runtime *runtime); /* stops the thread; sends nothing mo
  * Any number of threads. */
 ptrdiff_t gn_runtime_take(gn_runtime *runtime, gn_msg *out, size_t cap, uint8_t *buf, size_t buf_cap,
                           int timeout_ms, uint32_t window_us);
+
+#define GN_TAKE_TASKS 1  /* DATA */
+#define GN_TAKE_OTHERS 2 /* CONTROL, ACK, RESPONSE: they come first */
+
+/* What a taker wants. With an action, of the tasks only those of it: the taking ends at the first of another. */
+typedef struct gn_wanted {
+    int kinds;
+    const char *action;
+    size_t action_len;
+} gn_wanted;
+
+/* As gn_runtime_take, for what is wanted; the rest stays for other takers. */
+ptrdiff_t gn_runtime_take_wanted(gn_runtime *runtime, const gn_wanted *wanted, gn_msg *out, size_t cap, uint8_t *buf,
+                                 size_t buf_cap, int timeout_ms, uint32_t window_us);
 /* Send whole messages (outcomes, progress, submissions). Any thread. As gn_link_send. */
 ptrdiff_t gn_runtime_send(gn_runtime *runtime, const uint8_t *buf, size_t len, int timeout_ms);
 /* Wake every taker with -EPIPE; for shutting down. */

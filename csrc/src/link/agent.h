@@ -27,9 +27,10 @@ struct gn_runtime {
     int thread_runs;
 
     pthread_mutex_t lock;
-    pthread_cond_t taken;    /* something is in the ring, or nobody receives */
+    pthread_cond_t taken;    /* something is in a ring, or nobody receives */
     pthread_cond_t opened;   /* connected again, or closed, or nobody is inside any more */
-    struct gn_ring ring;
+    struct gn_ring tasks;    /* DATA */
+    struct gn_ring others;   /* all else that is for handlers: CONTROL, ACK, RESPONSE */
     uint32_t generation;     /* of the connection */
     int fd;                  /* the coordinator's queue or socket; -1: none */
     int open;                /* fd is there and REGISTER has been sent on it */

@@ -83,8 +83,13 @@ int gn_ring_push(struct gn_ring *ring, const gn_msg *m, const uint8_t *base)
     return 0;
 }
 
-size_t gn_ring_pop(struct gn_ring *ring, gn_msg *out, size_t cap, uint8_t *buf, size_t buf_cap, size_t *used,
-                   int *stuck)
+static int is_of(const struct gn_ring *ring, const gn_msg *m, const char *action, size_t action_len)
+{
+    return m->action.len == action_len && memcmp(ring->bytes + ring->head + m->action.off, action, action_len) == 0;
+}
+
+size_t gn_ring_pop(struct gn_ring *ring, gn_msg *out, size_t cap, const char *action, size_t action_len, uint8_t *buf,
+                   size_t buf_cap, size_t *used, int *stuck)
 {
     size_t n = 0;
 
@@ -93,7 +98,7 @@ size_t gn_ring_pop(struct gn_ring *ring, gn_msg *out, size_t cap, uint8_t *buf, 
         gn_msg *m = &ring->msgs[ring->first];
         size_t len = m->whole.len;
 
-        if (buf_cap - *used < len) {
+        if (buf_cap - *used < len || (action_len && !is_of(ring, m, action, action_len))) {
             *stuck = 1;
             break;
         }

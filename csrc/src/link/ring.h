@@ -14,9 +14,10 @@ struct gn_ring {
 void gn_ring_free(struct gn_ring *ring);
 /* Copy m (its spans count from base) to the end. 0, or -1: out of memory. */
 int gn_ring_push(struct gn_ring *ring, const gn_msg *m, const uint8_t *base);
-/* Move up to cap messages out; their bytes go behind buf[*used]. *stuck: the next one has no room. */
-size_t gn_ring_pop(struct gn_ring *ring, gn_msg *out, size_t cap, uint8_t *buf, size_t buf_cap, size_t *used,
-                   int *stuck);
+/* Move up to cap messages out, with an action only while they are of that one; their bytes go behind
+ * buf[*used]. *stuck: the next one has no room, or is of another action. */
+size_t gn_ring_pop(struct gn_ring *ring, gn_msg *out, size_t cap, const char *action, size_t action_len, uint8_t *buf,
+                   size_t buf_cap, size_t *used, int *stuck);
 
 static inline size_t gn_ring_bytes(const struct gn_ring *ring)
 {

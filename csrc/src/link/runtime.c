@@ -64,9 +64,11 @@ ptrdiff_t gn_runtime_receive(gn_runtime *rt, int64_t deadline_us)
         if (gn_runtime_answer(rt, base, &msgs[i]))
             continue;
         rt->handed++;
-        if (gn_ring_push(&rt->ring, &msgs[i], base))
+        if (gn_ring_push(msgs[i].type == GN_DATA ? &rt->tasks : &rt->others, &msgs[i], base))
             return -ENOMEM;
     }
+    if (rt->followers && n > 0)
+        pthread_cond_broadcast(&rt->taken); /* what came may be for them and not for this taker */
     if (n < 0 && !rt->queue) {
         gn_runtime_lost(rt, generation);
         return 0;
@@ -91,7 +93,7 @@ static int doze(gn_runtime *rt, uint64_t *seen)
         else
             until = until < now + GRACE_US ? until : now + GRACE_US;
         *seen = rt->handed;
-    } else if (gn_ring_bytes(&rt->ring) < GN_RING_BYTES_MAX && (rt->queue || rt->open)) {
+    } else if (gn_ring_bytes(&rt->tasks) < GN_RING_BYTES_MAX && (rt->queue || rt->open)) {
         fds[1].fd = rt->queue ? rt->config.inbox_mqd : rt->fd;
     }
     left = until > now ? until - now : 0;
@@ -145,8 +147,8 @@ static void leave(gn_runtime *rt)
         if (rt->closed)
             pthread_cond_broadcast(&rt->opened);
     }
-    if (rt->followers && (rt->ring.count || !rt->receiving))
-        pthread_cond_signal(&rt->taken);
+    if (rt->followers && (rt->tasks.count || rt->others.count || !rt->receiving))
+        pthread_cond_broadcast(&rt->taken); /* they may wait for different kinds */
     if (nudge)
         gn_runtime_nudge(rt->wake_thread);
     pthread_mutex_unlock(&rt->lock);
@@ -171,8 +173,30 @@ static ptrdiff_t await(gn_runtime *rt, int64_t deadline_us)
     return 0;
 }
 
+/* Move what this taker wants out of the rings. *stuck: what comes next is not for it, or has no room. */
+static size_t pop(gn_runtime *rt, const gn_wanted *want, gn_msg *out, size_t cap, uint8_t *buf, size_t buf_cap,
+                  size_t *used, int *stuck)
+{
+    size_t n = 0;
+
+    *stuck = 0;
+    if (want->kinds & GN_TAKE_OTHERS)
+        n = gn_ring_pop(&rt->others, out, cap, NULL, 0, buf, buf_cap, used, stuck);
+    if (want->kinds & GN_TAKE_TASKS && n < cap && !*stuck)
+        n += gn_ring_pop(&rt->tasks, out + n, cap - n, want->action, want->action_len, buf, buf_cap, used, stuck);
+    return n;
+}
+
 ptrdiff_t gn_runtime_take(gn_runtime *rt, gn_msg *out, size_t cap, uint8_t *buf, size_t buf_cap, int timeout_ms,
                           uint32_t window_us)
+{
+    static const gn_wanted all = {GN_TAKE_TASKS | GN_TAKE_OTHERS, NULL, 0};
+
+    return gn_runtime_take_wanted(rt, &all, out, cap, buf, buf_cap, timeout_ms, window_us);
+}
+
+ptrdiff_t gn_runtime_take_wanted(gn_runtime *rt, const gn_wanted *want, gn_msg *out, size_t cap, uint8_t *buf,
+                                 size_t buf_cap, int timeout_ms, uint32_t window_us)
 {
     int64_t deadline_us = gn_deadline_us(timeout_ms);
     size_t got = 0, used = 0;
@@ -183,11 +207,11 @@ ptrdiff_t gn_runtime_take(gn_runtime *rt, gn_msg *out, size_t cap, uint8_t *buf,
     while (cap && !r) {
         size_t before = got;
 
-        got += gn_ring_pop(&rt->ring, out + got, cap - got, buf, buf_cap, &used, &stuck);
+        got += pop(rt, want, out + got, cap - got, buf, buf_cap, &used, &stuck);
         if (rt->closed && !got)
             r = -EPIPE;
         else if (stuck && !got)
-            r = -EMSGSIZE;
+            r = want->action_len ? TIME_OVER : -EMSGSIZE;
         if (r || stuck || got == cap || (got && (!window_us || rt->closed)))
             break;
         if (got && !before)
@@ -362,7 +386,8 @@ void gn_runtime_free(gn_runtime *rt)
         pthread_join(rt->thread, NULL);
     }
     gn_link_free(rt->link);
-    gn_ring_free(&rt->ring);
+    gn_ring_free(&rt->tasks);
+    gn_ring_free(&rt->others);
     free(rt->register_line);
     close_fd(rt->fd);
     close_fd(rt->self_mqd);
