@@ -135,6 +135,15 @@ def test_a_vanished_peer_makes_room(plane: Plane) -> None:
     assert b"try=2" in task
 
 
+def test_bye_is_answered_and_the_link_closed(plane: Plane) -> None:
+    loop = plane.loop()
+    client = plane.peer("c")
+    assert loop.stats().links == 2
+    client.send("CONTROL:BYE:c\n")
+    client.expect(b"ACK:DONE:c")
+    until(lambda: loop.stats().links == 1, 20, "the link to go")
+
+
 def test_stop_while_busy(plane: Plane) -> None:
     loop = plane.loop()
     client = plane.peer("c")

@@ -27,7 +27,7 @@ void gn_loop_free(gn_loop *loop); /* after gn_loop_run has returned; closes what
 
 /* Before gn_loop_run, or while it runs (they take effect at its next wake-up). 0 or -errno. */
 int gn_loop_add_inbox(gn_loop *loop, int mqd);             /* a queue to read from; shared */
-int gn_loop_add_listener(gn_loop *loop, int fd);           /* a listening stream socket */
+int gn_loop_add_listener(gn_loop *loop, int fd);           /* a listening stream socket; made non-blocking */
 int gn_loop_add_stream(gn_loop *loop, int read_fd, int write_fd); /* may be the same */
 /* The process that owns this queue is gone: close its link. */
 int gn_loop_peer_gone(gn_loop *loop, const char *address);

@@ -33,8 +33,8 @@ void gn_runtime_free(gn_runtime *runtime); /* stops the thread; sends nothing mo
 /* Take up to cap messages (tasks, and CONTROL, ACK, RESPONSE addressed to this agent; PONG and the like are
  * dealt with inside). Waits up to timeout_ms for the first, then, when window_us > 0, up to that much longer for
  * more until cap is reached. The bytes are copied into buf[0..buf_cap) and the spans count from it; a message
- * that does not fit stays for the next call. Returns how many, 0 on time-out, -EPIPE after gn_runtime_close.
- * Any number of threads. */
+ * that does not fit stays for the next call (-EMSGSIZE when it is the first). Returns how many, 0 on time-out or
+ * when a signal came, -EPIPE after gn_runtime_close. Any number of threads. */
 ptrdiff_t gn_runtime_take(gn_runtime *runtime, gn_msg *out, size_t cap, uint8_t *buf, size_t buf_cap,
                           int timeout_ms, uint32_t window_us);
 
@@ -51,7 +51,8 @@ typedef struct gn_wanted {
 /* As gn_runtime_take, for what is wanted; the rest stays for other takers. */
 ptrdiff_t gn_runtime_take_wanted(gn_runtime *runtime, const gn_wanted *wanted, gn_msg *out, size_t cap, uint8_t *buf,
                                  size_t buf_cap, int timeout_ms, uint32_t window_us);
-/* Send whole messages (outcomes, progress, submissions). Any thread. As gn_link_send. */
+/* Send whole messages (outcomes, progress, submissions). Any thread. As gn_link_send; while there is no coordinator
+ * it waits for one until the deadline. -EPIPE: closed, and there is none. */
 ptrdiff_t gn_runtime_send(gn_runtime *runtime, const uint8_t *buf, size_t len, int timeout_ms);
 /* Wake every taker with -EPIPE; for shutting down. */
 void gn_runtime_close(gn_runtime *runtime);
@@ -63,6 +64,7 @@ typedef struct gn_runtime_stats {
     uint64_t epoch;       /* of the coordinator, from WELCOME */
 } gn_runtime_stats;
 void gn_runtime_read_stats(gn_runtime *runtime, gn_runtime_stats *out);
+/* As gn_link_message_bytes_max; 0 until the coordinator's queue was first opened. */
 size_t gn_runtime_message_bytes_max(gn_runtime *runtime);
 // </cdef>
 
