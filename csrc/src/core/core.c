@@ -228,12 +228,14 @@ struct sender {
     size_t len;
 };
 
+/* By its key alone: a message whose other parameters are wrong still says who is to be told. */
 static void read_from(const struct gn_ctx *x, struct sender *from)
 {
     uint8_t name[GN_HEADER_BYTES_MAX];
-    if (!(x->p.present & GN_BIT(FROM)) || x->p.from.len > sizeof name)
+    gn_span value;
+    if (!gn_param_find(x->buf, x->m, gn_param_key(GN_PARAM_FROM), &value) || value.len > sizeof name)
         return;
-    ptrdiff_t n = gn_unescape(x->buf + x->p.from.off, x->p.from.len, name, sizeof name);
+    ptrdiff_t n = gn_unescape(x->buf + value.off, value.len, name, sizeof name);
     from->len = n > 0 && (size_t)n <= sizeof from->name ? (size_t)n : 0;
     memcpy(from->name, name, from->len);
 }
@@ -251,7 +253,7 @@ static void message(gn_core *core, struct gn_conn *in, const uint8_t *buf, const
         from->len = 0; /* no message before it speaks for this one */
     }
     if (x.peer == GN_NIL && in->kind != GN_LINK_JOURNAL) {
-        if (code == 0)
+        if (m->code == 0)
             read_from(&x, from);
         if (from->len > 0)
             x.peer = gn_peer_find(core, from->name, from->len);
