@@ -48,7 +48,7 @@ void gn_blob_drop(gn_loop *loop, const char *hash)
     char name[sizeof loop->config.blob_prefix + HASH_CHARS + 1];
     int r;
 
-    if (!loop->config.blob_prefix[0] || !is_hash(hash) || gn_core_blob_refs(loop->core, hash))
+    if (!loop->config.blob_prefix[0] || !is_hash(hash) || (loop->core && gn_core_blob_refs(loop->core, hash)))
         return;
     snprintf(name, sizeof name, "%s%s", loop->config.blob_prefix, hash);
     r = gn_blob_unlink(name);

@@ -75,7 +75,7 @@ struct gn_loop {
     int64_t now_us;
     int64_t sweep_at_us, accept_at_us, close_at_us, drained_at_us; /* INT64_MAX: not now */
     int64_t woken_us;
-    int no_pwait2, drained;
+    int no_pwait2, drained, ran;
     _Atomic uint64_t wakeups, datagrams_in, datagrams_out, bytes_in, bytes_out, journal_bytes, blocked, lag_us_max;
     _Atomic uint32_t links;
 };

@@ -340,6 +340,22 @@ static int round_once(gn_loop *loop)
     return 0;
 }
 
+/* A result told by name may not have been mapped yet: its reader gets as long as a slow link does. */
+static int blobs_wait(const gn_loop *loop)
+{
+    for (int i = 0; i < gn_core_gauge_count(); i++)
+        if (!strcmp(gn_core_gauge_name(i), "blobs"))
+            return gn_core_gauge(loop->core, i) > 0;
+    return 0;
+}
+
+static int is_over(const gn_loop *loop)
+{
+    if (loop->stop)
+        return 1;
+    return loop->drained && (loop->now_us >= loop->drained_at_us || !(output_waits(loop) || blobs_wait(loop)));
+}
+
 int gn_loop_run(gn_loop *loop)
 {
     static const struct timespec at_once;
@@ -349,7 +365,8 @@ int gn_loop_run(gn_loop *loop)
     sigemptyset(&pipe_only);
     sigaddset(&pipe_only, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &pipe_only, &old);
-    while (!r && !loop->stop && !(loop->drained && (!output_waits(loop) || loop->now_us >= loop->drained_at_us)))
+    loop->ran = 1;
+    while (!r && !is_over(loop))
         r = round_once(loop);
     while (sigtimedwait(&pipe_only, NULL, &at_once) > 0)
         ;
@@ -423,6 +440,9 @@ void gn_loop_free(gn_loop *loop)
     if (loop->core)
         gn_ports_free(loop);
     gn_core_free(loop->core);
+    loop->core = NULL;
+    if (loop->ran) /* the tasks are gone, and with them all that refers to a segment */
+        gn_blob_sweep(loop);
     free(loop->scratch);
     if (loop->epoll >= 0)
         close(loop->epoll);
