@@ -16,14 +16,16 @@ def for_each(
     context: Context, tasks: Iterable[str], request: Callable[[str], None], done: str
 ) -> int:
     """Do it; one line on stderr for each refusal. The exit code is 1 when there was one."""
-    from ganglion.protocol.errors import PeerError
+    from ganglion.protocol.errors import GanglionError
 
     status = OK
     for task in tasks:
         try:
             request(task)
-        except PeerError as error:
-            say(f"{task}: {words_of(error)}" if task not in str(error) else words_of(error))
+        except GanglionError as error:
+            if not error.code:  # not the coordinator's answer: nothing that follows would do better
+                raise
+            say(words_of(error))
             status = FAILED
             if context.args.json:
                 context.out.json({"task": task, "error": error.code})

@@ -71,4 +71,6 @@ def words_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+    words = " ".join(str(error).split()) or type(error).__name__
+    task = getattr(error, "task", "")
+    return f"task {task}: {words}" if task and task not in words else words

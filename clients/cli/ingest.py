@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +42,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
+    import json
+
     paths = [os.path.abspath(path) for path in args.paths]
     exclude = [name for names in args.exclude for name in names.split(",") if name]
     with context.client() as client, context.progress("ingest", None) as progress:

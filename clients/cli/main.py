@@ -18,7 +18,7 @@ EPILOG = """\
 Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 the task
 failed, 64 wrong use, 69 no coordinator, 74 the result cannot be written, 75 try
 again, 130 Ctrl-C.
-GANGLION_INSTANCE, GANGLION_RUNTIME_DIR, GANGLION_STATE_DIR choose a coordinator.
+GANGLION_INSTANCE and GANGLION_RUNTIME_DIR choose the coordinator.
 
 examples:
   ganglion serve UPPER -- tr a-z A-Z      in one shell, and in another:

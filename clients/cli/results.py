@@ -8,21 +8,26 @@ if TYPE_CHECKING:
     from ganglion.protocol.session import Outcome
 
 TEXT_TYPES = frozenset({"text", "json"})
-LOOKED_AT_BYTES = 1 << 20  # of a result without content type, to tell text from other bytes
+PIECE_BYTES = 1 << 20  # of a result without content type that are looked at together
 
 
 def is_text(payload: bytes | memoryview, ct: str) -> bool:
     """Whether a result is text: by its content type, else by its bytes."""
     if ct:
         return ct in TEXT_TYPES
-    if len(payload) > LOOKED_AT_BYTES:
-        return False
-    raw = bytes(payload)
+    import codecs
+
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        raw.decode()
+        for at in range(0, len(payload), PIECE_BYTES):
+            piece = bytes(payload[at : at + PIECE_BYTES])
+            if b"\0" in piece:
+                return False
+            decoder.decode(piece)
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
-    return b"\0" not in raw
+    return True
 
 
 def ending(payload: bytes | memoryview, ct: str, wanted: bool) -> bytes:

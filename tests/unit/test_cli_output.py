@@ -215,9 +215,12 @@ def test_events_and_peeks_for_people() -> None:
     line = watch.line(event, "12:00:00", False)
     assert line == "12:00:00  leased      UPPER         t1  (upper-1)"
     assert "7 events lost" in watch.line({"lost": 7}, "12:00:00", False)
-    assert peek.lines({"state": "ready", "agent": "", "via": ["A", "B"], "payload": "x"}, False) == [
-        "state  ready", "via    A,B", "", "x",
-    ]  # fmt: skip
+    found = {"state": "ready", "agent": "", "via": ["A", "B"], "payload": "x", "due_ms": 62_000}
+    *fields, due, blank, payload = peek.lines(found, False, 60.0)
+    assert fields == ["state   ready", "via     A,B"]
+    assert due.startswith("due     19")  # in whatever zone this runs
+    assert due.endswith("(in 2.0 s)")
+    assert (blank, payload) == ("", "x")
 
 
 def test_tables_are_readable_at_80_columns() -> None:
@@ -232,7 +235,7 @@ def test_tables_are_readable_at_80_columns() -> None:
     assert any(line.endswith("no agent") for line in lines)
     assert any(line.endswith("paused") for line in lines)
     shown = status.gauges(found, False, 80, False)
-    assert [line.split()[0] for line in shown[1:]] == ["tasks", "links"]
+    assert [line.split()[0] for line in shown[1:]] == ["tasks"]
     assert shown[1].endswith("90% full")
     assert len(status.gauges(found, True, 80, False)) == 4
     task = {"task": "x" * 64, "action": "A" * 32, "state": "cancelling", "prio": 4, "try": 1,

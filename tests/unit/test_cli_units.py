@@ -53,10 +53,9 @@ def test_sizes_for_people_are_short_and_within_a_tenth(count: int) -> None:
 
 
 def test_the_examples_of_the_modules_hold() -> None:
-    from ganglion.clients import walk
     from ganglion.clients.cli import ingest, options, progress, results, table
 
-    for module in (units, options, progress, results, table, ingest, walk):
+    for module in (units, options, progress, results, table, ingest):
         found = doctest.testmod(module)
         assert found.attempted > 0, module
         assert found.failed == 0, module
