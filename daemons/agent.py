@@ -163,6 +163,7 @@ class Agent:
             self._loop = asyncio.new_event_loop()
             self._workers.append(self._thread(self._loop.run_forever, "loop"))
         self._workers += [self._thread(self._work, f"worker-{n}") for n in range(self.threads)]
+        self._workers.append(self._thread(self._listen, "control"))
         for worker in self._workers:
             worker.start()
 
@@ -180,9 +181,9 @@ class Agent:
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT. Returns the exit status."""
-        self.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop())
+        self.start()
         if self.wait_connected():
             words = (
                 f"ready {self.name} serves {', '.join(h.action for h in self._handlers.values())}"
@@ -262,6 +263,14 @@ class Agent:
         finally:
             if child is not None:
                 child.close()
+
+    def _listen(self) -> None:
+        """The control thread: hears a CANCEL or DRAIN while every worker runs a handler."""
+        try:
+            while self._stages < 2:
+                self.line.take_overdue(60_000)
+        except Closed:
+            pass
 
     def _run_each(self, incoming: list[Incoming], child: Any) -> None:
         out: list[bytes] = []

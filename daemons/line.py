@@ -37,6 +37,7 @@ WAIT_MS = 200
 # A worker that took our answer with its tasks notifies, but cannot get us out of C: look again.
 PUMP_MS = 20
 _ALL = ffi.new("gn_wanted *", (lib.GN_TAKE_TASKS | lib.GN_TAKE_OTHERS, ffi.NULL, 0))
+_OVERDUE = ffi.new("gn_wanted *", (lib.GN_TAKE_OTHERS | lib.GN_TAKE_OVERDUE, ffi.NULL, 0))
 _OTHERS = ffi.new("gn_wanted *", (lib.GN_TAKE_OTHERS, ffi.NULL, 0))
 
 
@@ -123,9 +124,15 @@ class Line:
         wanted = ffi.new("gn_wanted *", (lib.GN_TAKE_TASKS, only, len(action)))
         return self._receive(wanted, count, -(-window_us // 1000), window_us)
 
-    def _receive(
-        self, wanted: Any, count: int, timeout_ms: int, window_us: int
-    ) -> list[Incoming]:
+    def take_overdue(self, timeout_ms: int) -> None:
+        """Deal with what is no task when every worker is too busy to: a CANCEL, say.
+
+        Raises:
+            Closed: the line was closed.
+        """
+        self._receive(_OVERDUE, TAKE_MESSAGES, timeout_ms, 0)
+
+    def _receive(self, wanted: Any, count: int, timeout_ms: int, window_us: int) -> list[Incoming]:
         local = self._local
         if not hasattr(local, "messages"):
             local.messages = ffi.new("gn_msg[]", TAKE_MESSAGES)

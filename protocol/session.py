@@ -161,10 +161,11 @@ class Outcome:
 class Waiter:
     """Something that will be known once; ``notify`` is called when it is."""
 
-    __slots__ = ("done", "error", "notify", "value")
+    __slots__ = ("done", "error", "notify", "takes_outcome", "value")
 
-    def __init__(self) -> None:
+    def __init__(self, takes_outcome: bool = False) -> None:
         self.done = False
+        self.takes_outcome = takes_outcome  # a task's ending is an answer to it too
         self.value: Any = None
         self.error: Exception | None = None
         self.notify: Callable[[], None] | None = None
@@ -224,7 +225,6 @@ class Session:
         self.on_event: Callable[[dict[str, str], bytes, bytes], None] | None = None
         self.on_unclaimed: Callable[[Incoming], None] | None = None
         self._requests: dict[bytes, deque[Waiter]] = {}
-        self._wanted_outcomes: dict[bytes, deque[Waiter]] = {}
         self._numbers = itertools.count(1)
         # A second session of the same name must not meet the tasks of the first.
         self._run = os.urandom(3).hex()
@@ -290,14 +290,14 @@ class Session:
         line.
         """
         word = (self.next_word() if subject is None else subject).encode()
-        waiter = self.expect(word)
+        waiter = self.expect(word, verb == "RESULT")
         return waiter, format_line(
             b"CONTROL:" + verb.encode(), word, format_params(params), payload
         )
 
-    def expect(self, word: bytes) -> Waiter:
+    def expect(self, word: bytes, takes_outcome: bool = False) -> Waiter:
         """Wait for the answer to a request on ``word`` that the caller sends itself."""
-        waiter = Waiter()
+        waiter = Waiter(takes_outcome)
         self._requests.setdefault(word, deque()).append(waiter)
         return waiter
 
@@ -376,11 +376,11 @@ class Session:
             submission.settle_hold()
             submission.acked.set(submission.task)
             submission.outcome.set(outcome, error)
-        waiters = self._requests.get(message.task)
-        if waiters:
-            waiters.popleft().set(outcome, error)
-            if not waiters:
-                del self._requests[message.task]
+        waiters = self._requests.get(message.task, deque())
+        asked = next((waiter for waiter in waiters if waiter.takes_outcome), None)
+        if asked is not None:
+            asked.set(outcome, error)
+            waiters.remove(asked)
 
     def _on_stream(self, message: Incoming) -> None:
         submission = self.submissions.get(message.task)

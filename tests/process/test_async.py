@@ -73,18 +73,18 @@ def test_errors_and_steering() -> None:
     run(work())
 
 
-def test_a_lost_coordinator_is_told_to_all(coordinator: Process) -> None:
+@pytest.mark.parametrize("transport", ["mqueue", "unix"])
+def test_a_lost_coordinator_is_told_to_all(
+    coordinator: Process, spawn: Spawn, transport: str
+) -> None:
     async def work() -> None:
-        for transport in ("unix", "mqueue"):
-            client = await AsyncClient(transport=transport).connect()
-            waiting = asyncio.ensure_future(client.call("NOBODY", "x"))
-            await asyncio.sleep(0)
-            if transport == "mqueue":
-                coordinator.kill()
+        async with AsyncClient(transport=transport) as client:
+            waiting = [asyncio.ensure_future(client.call("NOBODY", str(n))) for n in range(3)]
+            await client.ping()
+            coordinator.kill()
+            for one in waiting:
                 with pytest.raises(OSError, match="coordinator"):
-                    await waiting
-            else:
-                waiting.cancel()
-            await client.close()
+                    await one
 
     run(work())
+    spawn.coordinator().terminate()  # the next one cleans up after it

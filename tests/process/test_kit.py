@@ -119,6 +119,7 @@ def test_cancel_stops_what_looks_and_kills_what_does_not(local: Client, tmp_path
     until(Path(f"{held}.running").exists, what="the handler")
     until(lambda: spun.exists() and spun.read_text(), what="the child")
     local.cancel("held")
+    # It looked up and returned: its result counts.
     assert local.watch_task("held", timeout=30).payload == b"cancelled"
     local.cancel("spun")
     with pytest.raises(TaskCancelledError):
@@ -203,22 +204,21 @@ def test_agents_come_back_to_a_new_coordinator(
     assert kit.returncode is None
 
 
-def test_a_lost_coordinator_is_an_error_and_not_a_hang(coordinator: Process) -> None:
-    for transport in ("mqueue", "unix"):
-        client = Client(transport=transport)
+@pytest.mark.parametrize("transport", ["mqueue", "unix"])
+def test_a_lost_coordinator_is_an_error_and_not_a_hang(
+    coordinator: Process, spawn: Spawn, transport: str
+) -> None:
+    with Client(transport=transport) as client:
+        coordinator.signal(signal.SIGSTOP)
         submission = client.start("NOBODY", "x")
-        if transport == "unix":
-            coordinator.kill()
-        else:
-            coordinator.signal(signal.SIGSTOP)
-            with pytest.raises(DeadlineError):
-                client.wait(submission, timeout=0.1)
-            coordinator.signal(signal.SIGCONT)
-            client.close()
-            continue
+        with pytest.raises(DeadlineError):
+            client.wait(submission, timeout=0.1)
+        coordinator.signal(signal.SIGCONT)
+        submission = client.start("NOBODY", "y")
+        coordinator.kill()
         with pytest.raises(OSError, match="coordinator"):
             client.wait(submission, timeout=30)
-        client.close()
+    spawn.coordinator().terminate()  # the next one cleans up after it
 
 
 @pytest.mark.usefixtures("kit")

@@ -40,6 +40,7 @@ ptrdiff_t gn_runtime_take(gn_runtime *runtime, gn_msg *out, size_t cap, uint8_t 
 
 #define GN_TAKE_TASKS 1  /* DATA */
 #define GN_TAKE_OTHERS 2 /* CONTROL, ACK, RESPONSE: they come first */
+#define GN_TAKE_OVERDUE 4 /* with OTHERS: only what lies there while every other taker is busy; never receives by itself */
 
 /* What a taker wants. With an action, of the tasks only those of it: the taking ends at the first of another. */
 typedef struct gn_wanted {

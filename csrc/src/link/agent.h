@@ -28,6 +28,7 @@ struct gn_runtime {
 
     pthread_mutex_t lock;
     pthread_cond_t taken;    /* something is in a ring, or nobody receives */
+    pthread_cond_t overdue;  /* something that is no task is in its ring, and no taker is there */
     pthread_cond_t opened;   /* connected again, or closed, or nobody is inside any more */
     struct gn_ring tasks;    /* DATA */
     struct gn_ring others;   /* all else that is for handlers: CONTROL, ACK, RESPONSE */
@@ -36,6 +37,7 @@ struct gn_runtime {
     int open;                /* fd is there and REGISTER has been sent on it */
     int receiving;           /* somebody is in gn_link_recv */
     uint32_t inside;         /* threads in gn_runtime_take */
+    uint32_t patient;        /* threads that take only what is overdue */
     uint32_t followers;      /* of them, waiting for `taken` */
     uint64_t handed;         /* messages that came for handlers */
     int64_t left_us;         /* when the last of them left */

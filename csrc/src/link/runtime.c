@@ -122,6 +122,8 @@ static void *run(void *argument)
             gn_runtime_receive(rt, 0);
             if (rt->followers)
                 pthread_cond_broadcast(&rt->taken);
+            if (rt->others.count)
+                pthread_cond_signal(&rt->overdue);
         }
     }
     pthread_mutex_unlock(&rt->lock);
@@ -146,6 +148,8 @@ static void leave(gn_runtime *rt)
         rt->parked = 0;
         if (rt->closed)
             pthread_cond_broadcast(&rt->opened);
+        if (rt->others.count)
+            pthread_cond_signal(&rt->overdue);
     }
     if (rt->followers && (rt->tasks.count || rt->others.count || !rt->receiving))
         pthread_cond_broadcast(&rt->taken); /* they may wait for different kinds */
@@ -195,6 +199,28 @@ ptrdiff_t gn_runtime_take(gn_runtime *rt, gn_msg *out, size_t cap, uint8_t *buf,
     return gn_runtime_take_wanted(rt, &all, out, cap, buf, buf_cap, timeout_ms, window_us);
 }
 
+/* Sleep until others are too busy to take what is no task. */
+static ptrdiff_t take_overdue(gn_runtime *rt, const gn_wanted *want, gn_msg *out, size_t cap, uint8_t *buf,
+                              size_t buf_cap, int64_t deadline_us)
+{
+    size_t got = 0, used = 0;
+    int stuck = 0, closed;
+
+    pthread_mutex_lock(&rt->lock);
+    rt->patient++;
+    while (!rt->closed && (!rt->others.count || rt->inside) && !late(deadline_us))
+        gn_runtime_wait(&rt->overdue, &rt->lock, deadline_us);
+    if (!rt->inside)
+        got = pop(rt, want, out, cap, buf, buf_cap, &used, &stuck);
+    closed = rt->closed;
+    if (!--rt->patient && closed)
+        pthread_cond_broadcast(&rt->opened);
+    pthread_mutex_unlock(&rt->lock);
+    if (got)
+        return (ptrdiff_t)got;
+    return stuck ? -EMSGSIZE : closed ? -EPIPE : 0;
+}
+
 ptrdiff_t gn_runtime_take_wanted(gn_runtime *rt, const gn_wanted *want, gn_msg *out, size_t cap, uint8_t *buf,
                                  size_t buf_cap, int timeout_ms, uint32_t window_us)
 {
@@ -203,6 +229,8 @@ ptrdiff_t gn_runtime_take_wanted(gn_runtime *rt, const gn_wanted *want, gn_msg *
     ptrdiff_t r = 0;
     int stuck = 0;
 
+    if (want->kinds & GN_TAKE_OVERDUE)
+        return take_overdue(rt, want, out, cap, buf, buf_cap, deadline_us);
     enter(rt);
     while (cap && !r) {
         size_t before = got;
@@ -293,6 +321,7 @@ void gn_runtime_close(gn_runtime *rt)
     rt->closed = 1;
     rt->link->woken = 1;
     pthread_cond_broadcast(&rt->taken);
+    pthread_cond_broadcast(&rt->overdue);
     pthread_cond_broadcast(&rt->opened);
     pthread_mutex_unlock(&rt->lock);
     gn_runtime_nudge(rt->wake_receiver);
@@ -311,6 +340,7 @@ static int fill(gn_runtime *rt, const gn_runtime_config *config)
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&rt->taken, &monotonic);
+    pthread_cond_init(&rt->overdue, &monotonic);
     pthread_cond_init(&rt->opened, &monotonic);
     pthread_condattr_destroy(&monotonic);
     rt->wake_thread = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -378,7 +408,7 @@ void gn_runtime_free(gn_runtime *rt)
     if (rt->thread_runs) {
         gn_runtime_close(rt);
         pthread_mutex_lock(&rt->lock);
-        while (rt->inside)
+        while (rt->inside || rt->patient)
             pthread_cond_wait(&rt->opened, &rt->lock);
         rt->stopped = 1;
         pthread_mutex_unlock(&rt->lock);
@@ -394,6 +424,7 @@ void gn_runtime_free(gn_runtime *rt)
     close_fd(rt->wake_thread);
     close_fd(rt->wake_receiver);
     pthread_cond_destroy(&rt->taken);
+    pthread_cond_destroy(&rt->overdue);
     pthread_cond_destroy(&rt->opened);
     pthread_mutex_destroy(&rt->lock);
     free(rt);
