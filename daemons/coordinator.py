@@ -20,7 +20,7 @@ from typing import Any
 from ganglion.protocol._native import ffi, lib
 from ganglion.protocol.blobs import Spool
 from ganglion.protocol.config import Config
-from ganglion.protocol.errors import TransportError, UsageError
+from ganglion.protocol.errors import GanglionError, TransportError, UsageError
 from ganglion.protocol.instance import Instance
 from ganglion.protocol.transport import ledger, mqueue, unix
 from ganglion.protocol.transport.endpoint import choose
@@ -81,10 +81,14 @@ class Coordinator:
         self._signals = 0
         self._drain_line: tuple[socket.socket, socket.socket] | None = None
         self._open_inbox()
+        try:
+            self._listener = unix.listen(self.instance.socket_path)
+        except GanglionError:
+            self._close_doors()
+            raise
         swept = ledger.sweep(self.instance.ledger_dir, keep=self.instance.queue)
         if swept:
             log.info("removed %d queues that dead processes left", len(swept))
-        self._listener = unix.listen(self.instance.socket_path)
         self._log_read, log_write = os.pipe()
         os.set_blocking(log_write, False)
         self._log_write = log_write
@@ -179,6 +183,9 @@ class Coordinator:
         # Without a journal no task outlives us: a blob is of use to those who hold it alone.
         Spool(self.instance).sweep()
         os.close(self._log_write)
+        self._close_doors()
+
+    def _close_doors(self) -> None:
         if self._listener is not None:
             self._listener.close()
             self.instance.socket_path.unlink(missing_ok=True)

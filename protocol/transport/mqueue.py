@@ -33,9 +33,26 @@ def queue_cost(slots: int, slot_bytes: int) -> int:
     return slots * (slot_bytes + KERNEL_BYTES_PER_SLOT)
 
 
+# posix_ipc turns errno into words of its own and leaves the number out.
+_NUMBERS = (
+    ("maximum number of files", errno.EMFILE),
+    ("nsufficient space", errno.ENOSPC),
+    ("nvalid parameter", errno.EINVAL),
+    ("ermission denied", errno.EACCES),
+)
+
+
+def errno_of(error: Exception) -> int:
+    """The error number behind what posix_ipc raised; EIO when it does not tell."""
+    number = getattr(error, "errno", None)
+    if isinstance(number, int):
+        return number
+    return next((code for words, code in _NUMBERS if words in str(error)), errno.EIO)
+
+
 def explain(error: Exception, queue: str) -> str:
     """What went wrong with a queue, and what to do, in plain words."""
-    number = getattr(error, "errno", None)  # posix_ipc's own types have none
+    number = errno_of(error)
     if number == errno.EMFILE:
         return (
             f"no room for queue {queue}: this user's POSIX queues are at the limit of bytes "
@@ -90,9 +107,7 @@ class OwnedQueue:
                 max_message_size=slot_bytes,
             )
         except (OSError, ValueError, posix_ipc.Error) as error:
-            raise TransportError(
-                getattr(error, "errno", None) or errno.EIO, explain(error, self.name)
-            ) from error
+            raise TransportError(errno_of(error), explain(error, self.name)) from error
 
     def close(self) -> None:
         """Close and unlink the queue, and give its name up."""

@@ -94,9 +94,13 @@ static void enter(gn_core *core, struct gn_task *t)
     case GN_STATE_CANCELLING:
         t->due_us = core->now + (int64_t)core->config.cancel_grace_ms * GN_MS;
         break;
+    case GN_STATE_CANCELLED:
+        gn_blob_unref(core, t->blob); /* nobody will run it, and its outcome has no payload */
+        t->blob = GN_NIL;
+        enter_ended(core, t);
+        break;
     case GN_STATE_DONE:
     case GN_STATE_BURIED:
-    case GN_STATE_CANCELLED:
         enter_ended(core, t);
         break;
     default:
