@@ -88,6 +88,7 @@ static int payload_is(const uint8_t *buf, const gn_msg *m, const char *text)
 struct taker {
     gn_runtime *rt;
     pthread_t thread;
+    int kinds;
     _Atomic int tasks, controls;
     _Atomic ptrdiff_t last;
 };
@@ -201,6 +202,49 @@ static void test_busy_handler(void)
     close_queues();
 }
 
+static void *take_kind(void *argument)
+{
+    struct taker *taker = argument;
+    const gn_wanted want = {taker->kinds, NULL, 0};
+    uint8_t buf[4096];
+    gn_msg m;
+    ptrdiff_t n;
+
+    while ((n = gn_runtime_take_wanted(taker->rt, &want, &m, 1, buf, sizeof buf, -1, 0)) >= 0) {
+        taker->tasks += n && m.type == GN_DATA;
+        taker->controls += n && m.type != GN_DATA;
+    }
+    return NULL;
+}
+
+/* Whoever of them receives, each gets what it wants. */
+static void test_takers_of_different_kinds(void)
+{
+    struct taker takers[4];
+    gn_runtime *rt;
+
+    open_queues();
+    rt = start(NULL);
+    expect("CONTROL:REGISTER:ag", NULL);
+    say(WELCOME("1"));
+    for (int i = 0; i < 4; i++) {
+        memset(&takers[i], 0, sizeof takers[i]);
+        takers[i].rt = rt;
+        takers[i].kinds = i % 2 ? GN_TAKE_TASKS : GN_TAKE_OTHERS;
+        CHECK(!pthread_create(&takers[i].thread, NULL, take_kind, &takers[i]));
+    }
+    for (int i = 1; i <= 200; i++) {
+        say(i % 3 ? "DATA:X:t:x\n" : "ACK:RECEIVED:t\n");
+        UNTIL(takers[1].tasks + takers[3].tasks + takers[0].controls + takers[2].controls == i);
+    }
+    CHECK(takers[1].tasks + takers[3].tasks == 134 && !takers[0].tasks && !takers[1].controls);
+    gn_runtime_close(rt);
+    for (int i = 0; i < 4; i++)
+        pthread_join(takers[i].thread, NULL);
+    gn_runtime_free(rt);
+    close_queues();
+}
+
 static void *say_later(void *text)
 {
     pause_ms(10);
@@ -283,32 +327,38 @@ static int listen_at(const char *path)
     return fd;
 }
 
+/* The next line of the stream that begins so. */
+static void read_line(int fd, const char *begin)
+{
+    static char got[256];
+
+    do {
+        size_t n = 0;
+
+        do
+            CHECK(n < sizeof got - 1 && read(fd, got + n, 1) == 1);
+        while (got[n++] != '\n');
+        got[n] = 0;
+    } while (strncmp(got, begin, strlen(begin)));
+}
+
 static int accept_and_welcome(int listener)
 {
-    char got[256] = "";
     int fd = accept(listener, NULL, NULL);
-    size_t n = 0;
 
     CHECK(fd >= 0);
-    while (!strchr(got, '\n')) {
-        ssize_t more = read(fd, got + n, sizeof got - 1 - n);
-
-        CHECK(more > 0);
-        n += (size_t)more;
-    }
-    CHECK(!strncmp(got, REGISTER, strlen(REGISTER)));
+    read_line(fd, REGISTER);
     CHECK(write(fd, WELCOME("1"), strlen(WELCOME("1"))) > 0);
     return fd;
 }
 
 static void test_socket_comes_back(void)
 {
-    char path[64], got[4096];
+    char path[64];
     struct taker taker;
     gn_runtime *rt;
     pthread_t sender;
     int listener, fd;
-    ssize_t n;
 
     snprintf(path, sizeof path, "/tmp/gt%d.sock", (int)getpid());
     rt = start(path); /* nobody listens yet */
@@ -319,7 +369,7 @@ static void test_socket_comes_back(void)
     fd = accept_and_welcome(listener);
     pthread_join(sender, NULL);
     UNTIL(stats(rt).connected);
-    CHECK((n = read(fd, got, sizeof got)) >= 14 && !memcmp(got, "DATA:X:late:x\n", 14));
+    read_line(fd, "DATA:X:late:x\n");
     close(fd);
     fd = accept_and_welcome(listener);
     UNTIL(stats(rt).connected && stats(rt).reconnects == 1);
@@ -355,6 +405,7 @@ int main(void)
     test_bad_config();
     test_register_task_answer();
     test_busy_handler();
+    test_takers_of_different_kinds();
     test_window();
     test_registers_again();
     test_socket_comes_back();

@@ -39,6 +39,7 @@ struct gn_runtime {
     uint32_t inside;         /* threads in gn_runtime_take */
     uint32_t patient;        /* threads that take only what is overdue */
     uint32_t followers;      /* of them, waiting for `taken` */
+    uint32_t picky;          /* of those, not content with just anything */
     uint64_t handed;         /* messages that came for handlers */
     int64_t left_us;         /* when the last of them left */
     int parked;              /* the thread sleeps until its next duty: tell it when the last taker leaves */

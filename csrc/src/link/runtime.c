@@ -67,13 +67,26 @@ ptrdiff_t gn_runtime_receive(gn_runtime *rt, int64_t deadline_us)
         if (gn_ring_push(msgs[i].type == GN_DATA ? &rt->tasks : &rt->others, &msgs[i], base))
             return -ENOMEM;
     }
-    if (rt->followers && n > 0)
-        pthread_cond_broadcast(&rt->taken); /* what came may be for them and not for this taker */
     if (n < 0 && !rt->queue) {
         gn_runtime_lost(rt, generation);
         return 0;
     }
     return n;
+}
+
+static int anything_left(const gn_runtime *rt)
+{
+    return rt->tasks.count || rt->others.count;
+}
+
+/* One of them takes what is there or receives, and sees to the next. When they want different things the right one is
+ * not known: all look. */
+static void wake_followers(gn_runtime *rt)
+{
+    if (rt->picky)
+        pthread_cond_broadcast(&rt->taken);
+    else if (rt->followers)
+        pthread_cond_signal(&rt->taken);
 }
 
 /* ---- the thread ---- */
@@ -93,7 +106,8 @@ static int doze(gn_runtime *rt, uint64_t *seen)
         else
             until = until < now + GRACE_US ? until : now + GRACE_US;
         *seen = rt->handed;
-    } else if (gn_ring_bytes(&rt->tasks) < GN_RING_BYTES_MAX && (rt->queue || rt->open)) {
+    } else if (gn_ring_bytes(&rt->tasks) + gn_ring_bytes(&rt->others) < GN_RING_BYTES_MAX &&
+               (rt->queue || rt->open)) {
         fds[1].fd = rt->queue ? rt->config.inbox_mqd : rt->fd;
     }
     left = until > now ? until - now : 0;
@@ -120,8 +134,7 @@ static void *run(void *argument)
             break;
         if (doze(rt, &seen) && !rt->inside && !rt->receiving && !rt->stopped) {
             gn_runtime_receive(rt, 0);
-            if (rt->followers)
-                pthread_cond_broadcast(&rt->taken);
+            wake_followers(rt);
             if (rt->others.count)
                 pthread_cond_signal(&rt->overdue);
         }
@@ -151,16 +164,18 @@ static void leave(gn_runtime *rt)
         if (rt->others.count)
             pthread_cond_signal(&rt->overdue);
     }
-    if (rt->followers && (rt->tasks.count || rt->others.count || !rt->receiving))
-        pthread_cond_broadcast(&rt->taken); /* they may wait for different kinds */
+    if (anything_left(rt) || !rt->receiving)
+        wake_followers(rt);
     if (nudge)
         gn_runtime_nudge(rt->wake_thread);
     pthread_mutex_unlock(&rt->lock);
 }
 
 /* Receive, or wait for the one who does. 0: look again; TIME_OVER; -errno. */
-static ptrdiff_t await(gn_runtime *rt, int64_t deadline_us)
+static ptrdiff_t await(gn_runtime *rt, uint32_t picky, int64_t deadline_us)
 {
+    if (anything_left(rt))
+        wake_followers(rt); /* it is not for this taker */
     if (!rt->receiving && (rt->queue || rt->open)) {
         ptrdiff_t n = gn_runtime_receive(rt, deadline_us);
 
@@ -172,8 +187,10 @@ static ptrdiff_t await(gn_runtime *rt, int64_t deadline_us)
     if (late(deadline_us))
         return TIME_OVER;
     rt->followers++;
+    rt->picky += picky;
     gn_runtime_wait(&rt->taken, &rt->lock, deadline_us);
     rt->followers--;
+    rt->picky -= picky;
     return 0;
 }
 
@@ -244,7 +261,7 @@ ptrdiff_t gn_runtime_take_wanted(gn_runtime *rt, const gn_wanted *want, gn_msg *
             break;
         if (got && !before)
             deadline_us = gn_mono_us() + window_us;
-        r = await(rt, deadline_us);
+        r = await(rt, want->action_len || want->kinds != (GN_TAKE_TASKS | GN_TAKE_OTHERS), deadline_us);
     }
     if (r == TIME_OVER)
         r = rt->closed ? -EPIPE : 0;
