@@ -24,8 +24,8 @@ from ganglion.protocol.instance import Instance
 from ganglion.protocol.transport.endpoint import NoCoordinatorError
 
 ROLES = ("planner", "embedder", "retriever", "synthesizer", "evaluator")
-# Tests say how a module is broken, not what it is for; site-packages is not the library.
-EXCLUDE = "test,tests,idle_test,site-packages,dist-packages"
+# Tests say how a module is broken, not what it is for; the rest is not the library itself.
+EXCLUDE = "test,tests,idlelib,_bundled,site-packages,dist-packages"
 QUESTIONS = (
     "How do I find the k largest elements of a list without sorting it?",
     "How can I run a command in another process and capture its output?",

@@ -38,6 +38,7 @@ from ganglion.protocol.errors import GanglionError, UsageError
 from ganglion.protocol.instance import Instance
 from ganglion.protocol.session import DeadlineError, Outcome, Waiter
 from ganglion.protocol.transport.endpoint import choose
+from ganglion.protocol.transport.ledger import is_owned
 
 log = logging.getLogger("ganglion")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -238,8 +239,11 @@ class Agent:
         except (DeadlineError, GanglionError):
             return
         while not self._drained.wait(0.005) and time.monotonic() < deadline:
-            if waiter.done and not self._running:
+            if not self._running and (waiter.done or not self._has_coordinator()):
                 return
+
+    def _has_coordinator(self) -> bool:
+        return is_owned(self.instance.ledger_dir, self.instance.queue)
 
     # -- working --------------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ import time
 from typing import Any
 
 from ganglion.protocol._native import ffi, lib
-from ganglion.protocol.blobs import Spool
 from ganglion.protocol.config import Config
 from ganglion.protocol.errors import GanglionError, TransportError, UsageError
 from ganglion.protocol.instance import Instance
@@ -178,10 +177,8 @@ class Coordinator:
                 log.info("%s", line.rstrip())
 
     def close(self) -> None:
-        """Remove the queue, the socket and the blobs, give the instance up."""
+        """Remove the queue and the socket, give the instance up (blobs go with the loop)."""
         lib.gn_loop_free(self._loop)
-        # Without a journal no task outlives us: a blob is of use to those who hold it alone.
-        Spool(self.instance).sweep()
         os.close(self._log_write)
         self._close_doors()
 

@@ -28,6 +28,7 @@ from ganglion.protocol.session import (
     registration,
 )
 from ganglion.protocol.transport.endpoint import prepare
+from ganglion.protocol.transport.mqueue import COORDINATOR_SLOT_BYTES
 
 log = logging.getLogger("ganglion")
 
@@ -88,8 +89,9 @@ class Line:
             self._route.close()
             raise TransportError(ffi.errno, f"agent {name}: cannot start its protocol thread")
         self._runtime: Any = ffi.gc(runtime, lib.gn_runtime_free)
-        inline = lib.gn_runtime_message_bytes_max(self._runtime) - HEADER_ROOM
-        self.inline_bytes_max: int = min(inline, lib.GN_INLINE_BYTES_MAX)
+        # 0 while the coordinator is away: its slots are then what they always are.
+        longest = lib.gn_runtime_message_bytes_max(self._runtime) or COORDINATOR_SLOT_BYTES
+        self.inline_bytes_max: int = min(longest - HEADER_ROOM, lib.GN_INLINE_BYTES_MAX)
         self.session = Session(name, self.spool, self.inline_bytes_max)
         # Guards the session; notified when answers came.
         self.answered = threading.Condition()

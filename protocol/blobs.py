@@ -16,18 +16,14 @@ import hashlib
 import mmap
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 import posix_ipc
 
-from ganglion.protocol._native import lib
 from ganglion.protocol.errors import PeerError, TransportError
 from ganglion.protocol.instance import Instance
 
 _REF = re.compile(rb"([0-9a-f]{64})\.([0-9]{1,15})")
-# Where Linux shows shared memory as files (shm_overview(7)).
-SHARED_MEMORY = "/dev/shm"
 Buffer = bytes | bytearray | memoryview
 
 
@@ -110,11 +106,6 @@ class Spool:
         if hashlib.sha256(mapped).hexdigest() != digest:
             raise PeerError("no_blob", f"blob {digest[:12]} does not match its hash")
         return memoryview(mapped)
-
-    def sweep(self) -> int:
-        """Remove every segment of the instance that nobody holds; returns how many."""
-        names = Path(SHARED_MEMORY).glob(self._prefix[1:] + "*")
-        return sum(lib.gn_blob_unlink(f"/{path.name}".encode()) == 1 for path in names)
 
     def _map(self, digest: str, size: int) -> Any:
         try:

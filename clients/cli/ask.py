@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             context.out.line(line)
     context.out.flush()
     if args.trace and not args.json:
-        for line in results.hop_lines(path, seconds):
+        for line in path_lines(found, path, seconds):
             sys.stderr.write(line + "\n")
     return OK if found.get("found", bool(found.get("sources"))) else FAILED
 
@@ -75,6 +75,14 @@ def lines(found: dict[str, Any], width: int | None, colour: bool) -> list[str]:
         page += ["", *(_source(one, colour) for one in sources)]
     verdict = verdict_line(found, colour)
     return [*page, "", verdict] if verdict else page
+
+
+def path_lines(found: dict[str, Any], path: str, seconds: float) -> list[str]:
+    """The way of the question, and of each part of a compound one, with the time of every hop."""
+    page = ["", *results.hop_lines(path, seconds)]
+    for part in found.get("parts", ()):
+        page += ["", f"part: {part['question']}", *results.hop_lines(part.get("hops", ""))]
+    return page
 
 
 def _source(one: dict[str, Any], colour: bool) -> str:

@@ -25,6 +25,7 @@ examples:
   ganglion ingest --exclude tests,build src/
 """
 SKIPPED_SHOWN = 20
+BINARY = "binary file"
 # What the stages that the task reports are called on the progress line.
 STAGES = {"read": "reading files", "fit": "learning the corpus", "embed": "embedding passages"}
 
@@ -70,15 +71,18 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 
 def _report(found: dict[str, Any], as_json: bool, context: Context) -> None:
-    errors = found["errors"]
     if as_json:
         context.out.json(found)
         return
-    shown = errors if context.verbose else errors[:SKIPPED_SHOWN]
-    for error in shown:
+    # Pictures and programs among the documents are no news; what could not be read is.
+    named = [e for e in found["errors"] if context.verbose or e["reason"] != BINARY]
+    for error in named[: None if context.verbose else SKIPPED_SHOWN]:
         say(f"skipped {error['path']}: {error['reason']}")
-    if len(shown) < len(errors):
-        say(f"... and {len(errors) - len(shown)} more (-v names all)")
+    if len(named) > SKIPPED_SHOWN and not context.verbose:
+        say(f"... and {len(named) - SKIPPED_SHOWN} more (-v names all)")
+    binary = len(found["errors"]) - len(named)
+    if binary:
+        say(f"skipped {units.count(binary)} binary files (-v names them)")
     context.out.line(summary(found))
 
 
@@ -87,7 +91,7 @@ def summary(found: dict[str, Any]) -> str:
 
     >>> summary({"added": 3, "changed": 1, "unchanged": 2, "removed": 0, "skipped": 1, "files": 6,
     ...          "embedded": 9, "chunks": 30, "seconds": 2.0})
-    '3 files added, 1 changed, 2 unchanged, 1 skipped; 9 passages embedded, 30 of 6 files in the index (2.0 s)'
+    '3 files added, 1 changed, 2 unchanged, 1 skipped; 9 passages embedded, 30 in the index (2.0 s)'
     """
     count = units.count
     words = f"{count(found['added'])} files added, {count(found['changed'])} changed, "
@@ -95,5 +99,5 @@ def summary(found: dict[str, Any]) -> str:
     if found["removed"]:
         words += f", {count(found['removed'])} removed"
     words += f"; {count(found['embedded'])} passages embedded, "
-    words += f"{count(found['chunks'])} of {count(found['files'])} files in the index"
+    words += f"{count(found['chunks'])} in the index"
     return f"{words} ({units.duration(found['seconds'])})"
