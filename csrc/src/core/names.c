@@ -14,11 +14,12 @@ static uint64_t mix(uint64_t a, uint64_t b)
 uint64_t gn_hash(uint64_t seed, const void *bytes, size_t len)
 {
     const uint8_t *p = bytes;
+    uint64_t secret = (seed ^ UINT64_C(0x2545f4914f6cdd1d)) | 1;
     uint64_t h = mix(seed ^ UINT64_C(0x9e3779b97f4a7c15), len + UINT64_C(0xd1342543de82ef95));
     for (; len >= 8; p += 8, len -= 8) {
         uint64_t word;
         memcpy(&word, p, 8);
-        h = mix(h ^ word, seed | UINT64_C(0x8000000000000001)) + UINT64_C(0x2545f4914f6cdd1d);
+        h = mix(h ^ word, secret);
     }
     uint64_t word = 0;
     if (len > 0)
