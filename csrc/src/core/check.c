@@ -139,7 +139,7 @@ static int task_ok(const gn_core *core, const struct gn_task *t)
     return needs_ok(core, t);
 }
 
-static int timers_ok(const gn_core *core)
+static int due_ok(const gn_core *core)
 {
     const struct gn_timers *h = &core->timers;
     for (uint32_t i = 1; i < h->count; i++) {
@@ -190,7 +190,7 @@ int gn_core_check(const gn_core *core)
     uint64_t out_bytes = 0;
     TRUE(core->settle_head == GN_NIL && core->doomed == GN_NIL);
     SUB(sums_ok(core));
-    SUB(timers_ok(core));
+    SUB(due_ok(core));
     for (uint32_t i = 0; i < core->actions.high; i++)
         if (gn_action_at(core, i)->name_len > 0)
             SUB(action_ok(core, gn_action_at(core, i)));

@@ -42,7 +42,7 @@ static int sane(const gn_core_config *c)
            c->agent_timeout_ms > 0;
 }
 
-static int open_tables(gn_core *core)
+static int make_tables(gn_core *core)
 {
     const gn_core_config *c = &core->config;
     return gn_pool_open(&core->tasks, sizeof(struct gn_task), c->tasks_max) &&
@@ -69,7 +69,7 @@ gn_core *gn_core_new(const gn_core_config *config)
     core->actions_head = core->actions_tail = core->agents_head = core->agents_tail = GN_NIL;
     core->all = core->spent = core->dirty = core->effects = core->event_conns = core->blob_drops = GN_LIST_EMPTY;
     core->timers.lease = core->timers.keep = GN_LIST_EMPTY;
-    if (!open_tables(core)) {
+    if (!make_tables(core)) {
         gn_core_free(core);
         return NULL;
     }

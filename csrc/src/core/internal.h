@@ -484,7 +484,7 @@ void gn_blob_unref(gn_core *core, uint32_t blob);
 int gn_journal_reserve(gn_core *core, const struct gn_ctx *x); /* 0 or GN_JOURNAL: room for this message */
 /* Append x as accepted, its task named name. */
 void gn_journal_message(gn_core *core, const struct gn_ctx *x, const char *name, size_t name_len, const char *mark);
-/* Append what time or a lost agent did to t. */
+/* Append what became of t by no message of its own: time, a lost agent, a kick of its whole action. reason may be NULL. */
 void gn_journal_own(gn_core *core, const struct gn_task *t, const char *verb, const char *reason);
 
 /* ---- out.c: links and their output ------------------------------------------------------------------------------ */
@@ -560,6 +560,7 @@ void gn_verb_register(gn_core *core, const struct gn_ctx *x);
 void gn_verb_heartbeat(gn_core *core, const struct gn_ctx *x);
 void gn_verb_bye(gn_core *core, const struct gn_ctx *x);
 void gn_verb_drain(gn_core *core, const struct gn_ctx *x);
+void gn_replay_lease(gn_core *core, struct gn_task *t); /* it was with an agent when the journal's line was written */
 void gn_verb_outcome(gn_core *core, const struct gn_ctx *x);
 void gn_verb_progress(gn_core *core, const struct gn_ctx *x);
 void gn_verb_status(gn_core *core, const struct gn_ctx *x);

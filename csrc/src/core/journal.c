@@ -81,7 +81,9 @@ void gn_journal_own(gn_core *core, const struct gn_task *t, const char *verb, co
     if (core->replaying || !gn_text_reserve(&core->journal, GN_HEADER_BYTES_MAX))
         return;
     char params[256] = "delay=0";
-    size_t n = (size_t)gn_pairs_put(params, 7, sizeof params, "reason", reason, strlen(reason));
+    size_t n = 0;
+    if (reason != NULL)
+        n = (size_t)gn_pairs_put(params, 7, sizeof params, "reason", reason, strlen(reason));
     append(core, verb, strlen(verb), gn_task_name(t), t->name_len, params, stamp(core, params, n, sizeof params, GN_NIL), NULL);
 }
 

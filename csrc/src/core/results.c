@@ -119,21 +119,33 @@ int gn_result_keep(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
     return 0;
 }
 
-int gn_result_advance(gn_core *core, struct gn_task *t, const struct gn_ctx *x, const char *via, size_t via_len)
+/* What t was sent with, but for its content and what the outcome says anew; then via and after for the next leg; then
+ * the agent's remarks. The length, or -1: too long. */
+static ptrdiff_t next_pass(const struct gn_task *t, const struct gn_ctx *x, const char *via, size_t via_len, char *pass)
 {
-    const gn_msg *m = x->m;
-    char pass[GN_HEADER_BYTES_MAX];
-    const size_t cap = GN_PASS_BYTES_MAX;
+    const char *remarks = gn_chars(x->buf, x->m->params);
+    const char *at = (const char *)t->mem + t->name_len, *end = at + t->pass_len;
     uint64_t drop = CONTENT | GN_BIT(VIA) | GN_BIT(AFTER);
-    ptrdiff_t n = gn_pairs_copy(pass, 0, cap, (const char *)t->mem + t->name_len, t->pass_len, drop);
+    const size_t cap = GN_PASS_BYTES_MAX;
+    struct gn_pair pair;
+    ptrdiff_t n = 0;
+    while (n >= 0 && gn_pair_next(&at, end, &pair))
+        if (pair.id >= 0 ? !(drop >> pair.id & 1) : !gn_pairs_have(remarks, x->m->params.len, pair.key, pair.key_len))
+            n = gn_pairs_copy(pass, (size_t)n, cap, pair.key, (size_t)(pair.value + pair.value_len - pair.key), 0);
     if (n >= 0 && via_len > 0)
         n = gn_pairs_put(pass, (size_t)n, cap, "via", via, via_len);
     if (n >= 0 && x->p.present & GN_BIT(AFTER))
         n = gn_pairs_put(pass, (size_t)n, cap, "after", gn_chars(x->buf, x->p.after), x->p.after.len);
-    /* The agent's remarks come last: where a key stands twice the last counts. */
     if (n >= 0)
-        n = gn_pairs_copy(pass, (size_t)n, cap, gn_chars(x->buf, m->params), m->params.len,
-                          (OUTCOME_DROP & ~CONTENT) | GN_BIT(SEQ));
+        n = gn_pairs_copy(pass, (size_t)n, cap, remarks, x->m->params.len, (OUTCOME_DROP & ~CONTENT) | GN_BIT(SEQ) | GN_BIT(TP));
+    return n;
+}
+
+int gn_result_advance(gn_core *core, struct gn_task *t, const struct gn_ctx *x, const char *via, size_t via_len)
+{
+    const gn_msg *m = x->m;
+    char pass[GN_HEADER_BYTES_MAX];
+    ptrdiff_t n = next_pass(t, x, via, via_len, pass);
     if (n < 0)
         return GN_HEADER_TOO_BIG;
     size_t bytes = t->name_len + (size_t)n + m->payload.len;
@@ -204,15 +216,30 @@ void gn_result_spent(gn_core *core, struct gn_task *t)
         gn_list_drop(&core->tasks, GN_TASK_SPENT_NODE, &core->spent, t->self);
 }
 
+/* Time does not pass in a replay, but a buried task whose keep was over by the line being read was forgotten then. */
+static int forget_overdue(gn_core *core)
+{
+    for (uint32_t i = core->all.head; core->replaying && i != GN_NIL; i = gn_task_at(core, i)->all.next) {
+        struct gn_task *t = gn_task_at(core, i);
+        if (t->state == GN_STATE_BURIED && t->due_us <= core->now && t->needed_by.head == GN_NIL) {
+            gn_task_forget(core, t);
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int gn_make_room(gn_core *core, size_t bytes)
 {
     if (core->results >= core->config.results_max && core->spent.head == GN_NIL)
         return GN_BUSY;
     while (core->tasks.live >= core->config.tasks_max || core->bytes + bytes > core->config.bytes_max) {
-        if (core->spent.head == GN_NIL)
+        if (core->spent.head != GN_NIL) {
+            core->n.evicted++;
+            gn_task_forget(core, gn_task_at(core, core->spent.head));
+        } else if (!forget_overdue(core)) {
             return GN_BUSY;
-        core->n.evicted++;
-        gn_task_forget(core, gn_task_at(core, core->spent.head));
+        }
     }
     return 0;
 }

@@ -43,7 +43,7 @@ static uint64_t ms(int64_t us)
     return us < 0 ? 0 : (uint64_t)(us / GN_MS);
 }
 
-static void send_text(gn_core *core, const struct gn_ctx *x, const char *next, size_t next_len)
+static void say_text(gn_core *core, const struct gn_ctx *x, const char *next, size_t next_len)
 {
     char params[32 + GN_TASK_BYTES_MAX] = "ct=json";
     if (next_len > 0) {
@@ -116,7 +116,7 @@ static void page(gn_core *core, const struct gn_ctx *x, const struct gn_pool *po
         put(core, list[n++].index);
     gn_text_str(&core->text, close);
     const char *last = n > 0 && n < count ? list[n - 1].name : "";
-    send_text(core, x, last, strlen(last));
+    say_text(core, x, last, strlen(last));
     free(list);
 }
 
@@ -239,7 +239,7 @@ void gn_verb_peek(gn_core *core, const struct gn_ctx *x)
     size_t shown = t->payload_len < GN_PEEK_BYTES ? t->payload_len : GN_PEEK_BYTES;
     string(text, "payload", (const char *)gn_task_payload(t), shown);
     gn_text_str(text, "}");
-    send_text(core, x, "", 0);
+    say_text(core, x, "", 0);
 }
 
 struct filter {
@@ -331,5 +331,5 @@ void gn_verb_tasks(gn_core *core, const struct gn_ctx *x)
     }
     gn_text_str(text, "]");
     char next[20];
-    send_text(core, x, next, i != GN_NIL ? gn_u64(next, last) : 0);
+    say_text(core, x, next, i != GN_NIL ? gn_u64(next, last) : 0);
 }

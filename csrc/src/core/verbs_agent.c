@@ -23,7 +23,7 @@ static void count_outcome(gn_core *core, const struct gn_task *t, int done)
         gn_peer_at(core, t->agent)->failed++;
 }
 
-static uint64_t random_below(gn_core *core, uint64_t n)
+static uint64_t jitter(gn_core *core, uint64_t n)
 {
     uint64_t z = (core->random += UINT64_C(0x9e3779b97f4a7c15)); /* splitmix64 */
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
@@ -38,7 +38,7 @@ static uint64_t backoff_ms(gn_core *core, const struct gn_task *t)
         ms *= 2;
     if (ms > core->config.backoff_ms_max)
         ms = core->config.backoff_ms_max;
-    return ms + random_below(core, ms / 2 + 1);
+    return ms + jitter(core, ms / 2 + 1);
 }
 
 /* A failed try: words are the agent's, or why its outcome could not be carried out. */
@@ -129,6 +129,7 @@ static int go_on(gn_core *core, struct gn_task *t, const struct gn_ctx *x, const
     gn_task_set_words(core, t, NULL, 0, 0);
     gn_shift(core, t, t->waits > 0 || lost ? GN_EVENT_COMPLETE_WAIT : GN_EVENT_COMPLETE_ON);
     if (lost) {
+        gn_journal_own(core, t, "RESPONSE:TASK_BURIED", "after");
         t->reason = GN_REASON_AFTER;
         gn_shift(core, t, GN_EVENT_AFTER_FAILED);
     }
@@ -190,6 +191,15 @@ static int reason_in(const struct gn_ctx *x, int otherwise)
     return otherwise;
 }
 
+/* Time does not pass in a replay: a delay that is not over here was over then. */
+void gn_replay_lease(gn_core *core, struct gn_task *t)
+{
+    if (t->state == GN_STATE_WAITING && t->waits == 0)
+        gn_shift(core, t, GN_EVENT_AFTER_MET);
+    if (t->state == GN_STATE_READY || t->state == GN_STATE_DELAYED)
+        gn_dispatch(core, t, NULL);
+}
+
 /* A journal's outcome was applied when it was written: to a task with an agent, and there are none here. 1: all done. */
 static int replay(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
 {
@@ -198,8 +208,7 @@ static int replay(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
         gn_shift(core, t, GN_EVENT_TTL_OVER);
         return 1;
     }
-    if (t->state == GN_STATE_READY || t->state == GN_STATE_DELAYED)
-        gn_dispatch(core, t, NULL);
+    gn_replay_lease(core, t);
     return 0;
 }
 
@@ -219,7 +228,7 @@ static int apply(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
     } else {
         count_outcome(core, t, 0);
         if (t->state == GN_STATE_LEASED) {
-            t->reason = GN_REASON_AGENT;
+            t->reason = (uint8_t)(core->replaying ? reason_in(x, GN_REASON_AGENT) : GN_REASON_AGENT);
             gn_task_set_words(core, t, (const uint8_t *)words, m->payload.len, counted);
         }
         gn_shift(core, t, GN_EVENT_BURY);

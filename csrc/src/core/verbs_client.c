@@ -143,7 +143,7 @@ static int prepare(gn_core *core, const struct gn_ctx *x, const char *name, size
     return 0;
 }
 
-static void accept(gn_core *core, const struct gn_ctx *x, struct gn_task *t, uint64_t content)
+static void take_in(gn_core *core, const struct gn_ctx *x, struct gn_task *t, uint64_t content)
 {
     settings(core, t, x, content);
     gn_journal_message(core, x, gn_task_name(t), t->name_len, NULL);
@@ -157,6 +157,7 @@ static void accept(gn_core *core, const struct gn_ctx *x, struct gn_task *t, uin
         }
         gn_shift(core, t, GN_EVENT_SUBMIT_WAITING);
         if (lost) {
+            gn_journal_own(core, t, "RESPONSE:TASK_BURIED", "after"); /* in a replay what it names may be forgotten */
             t->reason = GN_REASON_AFTER;
             gn_shift(core, t, GN_EVENT_AFTER_FAILED);
         }
@@ -187,7 +188,7 @@ void gn_verb_submit(gn_core *core, const struct gn_ctx *x)
     }
     if (code == 0 && core->draining && !core->replaying)
         code = GN_DRAINING;
-    if (name_len == 0) {
+    if (code == 0 && name_len == 0) {
         name_len = make_name(core, given);
         name = given;
     }
@@ -197,7 +198,7 @@ void gn_verb_submit(gn_core *core, const struct gn_ctx *x)
     if (code != 0)
         gn_reject(core, x, code);
     else
-        accept(core, x, t, content);
+        take_in(core, x, t, content);
 }
 
 /* ---- the others ------------------------------------------------------------------------------ */
@@ -217,8 +218,8 @@ void gn_verb_cancel(gn_core *core, const struct gn_ctx *x)
         return;
     int held = t->state == GN_STATE_LEASED;
     gn_journal_message(core, x, gn_task_name(t), t->name_len, held ? "held" : NULL);
-    if (core->replaying && gn_param_find(x->buf, x->m, "held", &(gn_span){0, 0}) && t->state == GN_STATE_READY)
-        gn_dispatch(core, t, NULL);
+    if (core->replaying && gn_param_find(x->buf, x->m, "held", &(gn_span){0, 0}))
+        gn_replay_lease(core, t);
     if (held)
         gn_agent_tell_cancel(core, t);
     gn_shift(core, t, GN_EVENT_CANCEL);
@@ -292,19 +293,19 @@ static void kick_action(gn_core *core, const struct gn_ctx *x)
 {
     size_t len;
     uint64_t count, kicked = 0;
-    int code = read_kick(x, &len, &count) ? gn_journal_reserve(core, x) : GN_BAD_PAYLOAD;
-    if (code != 0) {
-        gn_reject(core, x, code);
+    if (!read_kick(x, &len, &count)) {
+        gn_reject(core, x, GN_BAD_PAYLOAD);
         return;
     }
     uint32_t i = gn_action_find(core, gn_chars(x->buf, x->m->payload), len);
     if (i != GN_NIL) {
         struct gn_action *a = gn_action_at(core, i);
-        for (; kicked < count && a->buried.head != GN_NIL; kicked++)
+        for (; kicked < count && a->buried.head != GN_NIL; kicked++) {
+            /* One by one: which are the oldest depends on those forgotten by now. */
+            gn_journal_own(core, gn_task_at(core, a->buried.head), "CONTROL:KICK", NULL);
             kick(core, gn_task_at(core, a->buried.head));
+        }
     }
-    if (kicked > 0)
-        gn_journal_message(core, x, gn_chars(x->buf, x->m->task), x->m->task.len, NULL);
     char text[20];
     gn_say(core, x->conn, "ACK:DONE", gn_chars(x->buf, x->m->task), x->m->task.len, NULL, text, gn_u64(text, kicked));
 }

@@ -1,0 +1,443 @@
+"""The C core against the model: any sequence of messages, times and full links gives the same bytes.
+
+After every step the pending output of every link, the effects, the states of all tasks and the gauges are
+compared, and gn_core_check walks every table. At the end the journal is fed to a fresh core, which must hold
+the same unfinished tasks.
+
+A step is a kind and a seed: what exactly is sent is drawn by random.Random(seed) from what there is at that
+moment, so that most steps mean something. Hypothesis chooses, repeats and removes steps.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+from hypothesis import HealthCheck, event, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from model.model import ENDED, MS, NEVER, Config, Link, Model, Peer, Task
+from model.native import CLOSE, DRAINED, JOURNAL, OPEN, SHARED, STREAM, Core
+
+ACTIONS = ["A", "A", "A", "B", "C"]
+NAMES = [f"t{i}" for i in range(40)]
+PEERS = ["p1", "p2", "p3", "p4", "p5"]
+PAYLOADS = ["", "one", "two", "x" * 60]
+SUBMISSION = {
+    "prio": ["0", "9", "5"],
+    "delay": ["100", "900"],
+    "ttl": ["600", "5000"],
+    "lease": ["500", "60000"],
+    "tries": ["1", "2"],
+    "keep": ["0", "700", "60000"],
+    "via": ["B", "C,B", "A"],
+    "x": ["1"],
+    "ct": ["text"],
+    "ack": ["0"],
+}
+# How often a kind of step is taken beside the others.
+KINDS = Counter(
+    {"submit": 12, "complete": 8, "fail": 2, "release": 1, "bury": 2, "progress": 1, "take_output": 2, "take_all": 4}
+    | {"pass_time": 3, "pass_to_next": 2, "register": 2, "heartbeat": 2, "bye": 1, "drain_agent": 1, "open_link": 1}
+    | {"lose_link": 1, "cancel": 2, "watch": 1, "result": 1, "kick": 1, "kick_action": 1, "pause": 1, "assign": 1}
+    | {"ping": 1, "nonsense": 1, "drain": 1}
+)
+
+
+class CoreAndModel(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = Config()
+        self.core = Core(**vars(self.config))
+        self.model = Model(self.config)
+        self.numbers: dict[Link, int] = {}
+        self.shared = self.core.open(SHARED)
+        self.journal = b""
+        self.steps = 0
+        self.drained = False
+        self.tokens: dict[str, list[int]] = {}  # every token a task ever had
+
+    @initialize()
+    def first(self) -> None:
+        for _ in range(3):
+            self.open_link(random.Random(0))
+        self.enlist(self.streams()[0], "p1", "1", ["A"], 2)
+        self.enlist(None, "p2", "1", ["A", "B"], 3)
+
+    @rule(kind=st.sampled_from(sorted(KINDS.elements())), seed=st.integers(0, (1 << 32) - 1))
+    def step(self, kind: str, seed: int) -> None:
+        event(kind)
+        self.steps += 1
+        getattr(self, kind)(random.Random(seed))
+        self.agree()
+
+    # ---- links ----
+
+    def open_link(self, r: random.Random) -> None:
+        if len(self.numbers) < 8:
+            self.numbers[Link()] = self.core.open(STREAM)
+
+    def streams(self) -> list[Link]:
+        streams = [link for link in self.numbers if not link.address]
+        if not streams:
+            self.numbers[Link()] = self.core.open(STREAM)
+        return streams or self.streams()
+
+    def a_link(self, r: random.Random) -> Link | None:
+        """A stream, or None: over the shared link, from nobody."""
+        return None if r.random() < 0.15 else r.choice(self.streams())
+
+    def a_peer(self, r: random.Random) -> Peer | None:
+        return r.choice(list(self.model.peers.values())) if self.model.peers else None
+
+    def a_name(self, r: random.Random, *states: str) -> str:
+        known = [t.name for t in self.model.tasks.values() if not states or t.state in states]
+        return r.choice(known) if known and r.random() < 0.9 else r.choice(NAMES)
+
+    def send(self, link: Link | None, line: str) -> None:
+        data = line.encode() + b"\n"
+        number = self.shared if link is None else self.numbers[link]
+        assert self.core.feed(number, data, final=link is None) == len(data)
+        if link is not None and link.peer is not None:
+            link.peer.heard = self.model.now
+
+    def agree(self) -> None:
+        """The model has done what was fed: settle it and compare all there is."""
+        self.model.settle()
+        effects = list(self.core.effects())
+        if self.model.draining and not self.drained and not self.unfinished():
+            self.drained = True
+            assert effects.pop() == (DRAINED, -1, "")
+        for (kind, number, text), (word, link) in zip(effects, self.model.effects, strict=True):
+            if word == "open":
+                assert (kind, text) == (OPEN, link.address)
+                self.numbers[link] = number
+            else:
+                assert (kind, number) == (CLOSE, self.numbers[link])
+        closed = [link for word, link in self.model.effects if word == "close"]
+        self.model.effects.clear()
+        for link, number in self.numbers.items():
+            assert self.core.output(number)[0] == bytes(link.out), link.address or number
+        for link in closed:
+            self.core.closed(self.numbers.pop(link))
+        self.compare_tasks()
+        self.journal += self.core.journal()
+
+    def unfinished(self) -> int:
+        return sum(task.state not in ENDED for task in self.model.tasks.values())
+
+    def compare_tasks(self) -> None:
+        model, gauges = self.model, self.core.gauges()
+        for name, task in model.tasks.items():
+            view = self.core.task(name)
+            assert view is not None, name
+            assert view["state"] == task.state, (name, view, task)
+            assert view["action"] == task.action
+            assert view["agent"] == (task.agent.name if task.agent else "")
+            assert view["token"] == task.token
+            assert view["tries_used"] == task.tries_used
+            assert view["watchers"] == len(task.watchers)
+            assert view["waits_for"] == model.waits(task)
+            assert view["reason"] == (task.reason if task.state == "buried" else "")
+            assert view["due_us"] == min(task.due, task.ttl_at)
+            if task.token:
+                self.tokens.setdefault(name, []).append(task.token)
+        states = [task.state for task in model.tasks.values()]
+        assert gauges["tasks"] == len(states)
+        assert gauges["unfinished"] == self.unfinished()
+        assert gauges["spent"] == len(model.spent)
+        assert gauges["peers"] == len(model.peers)
+        assert gauges["edges"] == len(model.edges)
+        assert gauges["links"] == len(self.numbers) + 1
+        for state in ("waiting", "delayed", "ready", "leased", "cancelling", *ENDED):
+            assert gauges[state] == states.count(state), state
+        assert self.core.next_us() == model.next_us()
+
+    def take_output(self, r: random.Random) -> None:
+        self.streams()
+        link = r.choice(list(self.numbers))
+        taken, whole = self.core.output(self.numbers[link], r.choice([1, 40, 300, 1 << 20]))
+        assert bytes(link.out).startswith(taken)
+        assert not (whole and taken) or taken.endswith(b"\n")
+        self.core.sent(self.numbers[link], len(taken))
+        self.model.sent(link, len(taken))
+
+    def take_all(self, r: random.Random) -> None:
+        for link in list(self.numbers):
+            while link.out:
+                count = len(link.out)
+                self.core.sent(self.numbers[link], count)
+                self.model.sent(link, count)
+
+    def lose_link(self, r: random.Random) -> None:
+        self.streams()
+        link = r.choice(list(self.numbers))
+        self.model.close(link)
+        self.model.effects.clear()
+        self.core.closed(self.numbers.pop(link))
+
+    # ---- time ----
+
+    def pass_time(self, r: random.Random) -> None:
+        now = self.model.now + r.choice([1, 100, 250, 700, 1600, 3100, 9000, 21000]) * MS
+        self.model.now = self.core.now = now
+        if r.random() < 0.7:
+            for peer in list(self.model.peers.values()):
+                self.beat(peer)
+        self.core.tick(now)
+        self.model.tick(now)
+
+    def pass_to_next(self, r: random.Random) -> None:
+        if (now := self.model.next_us()) < NEVER:
+            self.core.tick(now)
+            self.model.tick(now)
+
+    # ---- peers ----
+
+    def register(self, r: random.Random) -> None:
+        link = None if r.random() < 0.5 else r.choice(self.streams())
+        serves = r.choice([["A"], ["A"], ["A", "B"], ["B", "A", "B"], ["A", "B", "C"], []])
+        self.enlist(link, r.choice(PEERS), r.choice("1112"), serves, r.choice([1, 2, 3, 70]))
+
+    def enlist(self, link: Link | None, name: str, run: str, serves: list[str], slots: int) -> None:
+        listed = ",".join(f'"{action}"' for action in serves)
+        inbox = "" if link else f'"inbox":"/{name}",'
+        self.send(link, f'CONTROL:REGISTER:{name}:{{{inbox}"actions":[{listed}],"slots":{slots},"run":"{run}"}}')
+        code = self.model.register(link, name, run, serves, slots, f"/{name}")
+        if code and link is None:
+            told = Link(address=f"/{name}")
+            self.model.effects.append(("open", told))
+            self.model.reject(told, name, code)
+            self.model.close(told)
+        self.agree()
+
+    def beat(self, peer: Peer) -> None:
+        self.send(None if peer.link.address else peer.link, f"CONTROL:HEARTBEAT:{peer.name}")
+        self.model.heartbeat(peer)
+        self.agree()
+
+    def heartbeat(self, r: random.Random) -> None:
+        if (peer := self.a_peer(r)) and r.random() < 0.9:
+            self.beat(peer)
+        else:
+            link = r.choice(self.streams())
+            self.send(link, "CONTROL:HEARTBEAT:stranger")
+            self.model.reject(link, "stranger", "unknown_sender")
+
+    def bye(self, r: random.Random) -> None:
+        if peer := self.a_peer(r):
+            self.send(None if peer.link.address else peer.link, f"CONTROL:BYE:{peer.name}")
+            self.model.bye(peer)
+
+    def drain_agent(self, r: random.Random) -> None:
+        peer, link = self.a_peer(r), self.a_link(r)
+        if peer is None or not peer.actions:
+            return
+        self.send(link, f"CONTROL:DRAIN:{peer.name}")
+        self.model.say(link, f"ACK:DONE:{peer.name}")
+        peer.draining = True
+        self.model.relist(peer)
+        if link is None or link.peer is not peer:
+            self.model.say(peer.link, f"CONTROL:DRAIN:{peer.name}")
+
+    # ---- clients ----
+
+    def some(self, r: random.Random, choices: dict[str, list[str]]) -> dict[str, str]:
+        chosen = [key for key in choices if r.random() < 0.15]
+        r.shuffle(chosen)
+        return {key: r.choice(choices[key]) for key in chosen}
+
+    def submit(self, r: random.Random) -> None:
+        link = self.a_link(r)
+        params = self.some(r, SUBMISSION) if r.random() < 0.7 else {}
+        if r.random() < 0.25:
+            params["after"] = ",".join(self.a_name(r) for _ in range(r.choice([1, 1, 2, 3])))
+        name = "" if r.random() < 0.1 else r.choice(NAMES)
+        action, payload = r.choice(ACTIONS), r.choice(PAYLOADS)
+        if r.random() < 0.15 and self.model.tasks:  # the same again
+            old = r.choice(list(self.model.tasks.values()))
+            name, (action, payload) = old.name, old.content
+        self.send(link, f"DATA:{action}:{name}{Model.text(params)}:{payload}")
+        self.model.submit(link, name, action, payload, params)
+
+    def nonsense(self, r: random.Random) -> None:
+        link, name = self.a_link(r), r.choice(NAMES)
+        fault = r.choice(["prio=10", "ttl=0", "tries=0", "lease=0", "via=b", "blob=1"])
+        self.send(link, f"DATA:A:{name};{fault}:x")
+        self.model.reject(link, name, "bad_param" if fault in ("via=b", "blob=1") else "bad_number")
+
+    def cancel(self, r: random.Random) -> None:
+        link, name = self.a_link(r), self.a_name(r)
+        self.send(link, f"CONTROL:CANCEL:{name}")
+        self.model.cancel(link, name)
+
+    def watch(self, r: random.Random) -> None:
+        link, name, model = self.a_link(r), self.a_name(r), self.model
+        self.send(link, f"CONTROL:WATCH:{name}")
+        task = model.tasks.get(name)
+        if task is None:
+            model.reject(link, name, "unknown_task")
+        elif not model.watch(task, link):
+            model.reject(link, name, "busy")
+        else:
+            model.say(link, f"ACK:DONE:{name}")
+            if task.state in ENDED:
+                model.deliver(task)
+
+    def result(self, r: random.Random) -> None:
+        """Of a task that has ended; else the answer is JSON, which the dialogues have."""
+        link, name, model = self.a_link(r), self.a_name(r, *ENDED), self.model
+        task = model.tasks.get(name)
+        if task is not None and task.state not in ENDED:
+            return
+        self.send(link, f"CONTROL:RESULT:{name}")
+        if task is None:
+            model.reject(link, name, "unknown_task")
+        elif not model.watch(task, link):
+            model.reject(link, name, "busy")
+        elif link is not None:
+            model.deliver(task)
+
+    def kick(self, r: random.Random) -> None:
+        link, name, model = self.a_link(r), self.a_name(r, "buried", "delayed", "ready"), self.model
+        self.send(link, f"CONTROL:KICK:{name}")
+        task = model.tasks.get(name)
+        if task is None:
+            model.reject(link, name, "unknown_task")
+        elif task.state not in ("buried", "delayed"):
+            model.reject(link, name, "bad_state")
+        else:
+            model.say(link, f"ACK:DONE:{name}")
+            model.kick(task)
+
+    def kick_action(self, r: random.Random) -> None:
+        link, action, count, model = self.a_link(r), r.choice(ACTIONS), r.choice(["", " 1", " 2"]), self.model
+        self.send(link, f"CONTROL:KICK:r1:{action}{count}")
+        buried = [task for task in model.buried if task.action == action][: int(count or 1000)]
+        for task in buried:
+            model.kick(task)
+        model.say(link, f"ACK:DONE:r1:{len(buried)}")
+
+    def pause(self, r: random.Random) -> None:
+        link, action, model = self.a_link(r), r.choice(ACTIONS), self.model
+        pause = r.random() < 0.3
+        self.send(link, f"CONTROL:{'PAUSE' if pause else 'RESUME'}:r2:{action}")
+        model.say(link, "ACK:DONE:r2")
+        if pause:
+            model.paused.add(action)
+        elif action in model.paused:
+            model.paused.discard(action)
+            model.ready_actions.append(action)
+
+    def assign(self, r: random.Random) -> None:
+        link, name, peer, model = self.a_link(r), self.a_name(r, "ready", "delayed"), self.a_peer(r), self.model
+        self.send(link, f"CONTROL:ASSIGN_TASK:{name}:{peer.name if peer else 'nobody'}")
+        task = model.tasks.get(name)
+        if task is None:
+            model.reject(link, name, "unknown_task")
+        elif task.state not in ("ready", "delayed"):
+            model.reject(link, name, "bad_state")
+        elif peer is None or peer.share is None or task.action not in peer.actions or not model.room(peer.link):
+            model.reject(link, name, "no_agent")
+        else:
+            model.dispatch(task, peer)
+            model.say(link, f"ACK:DONE:{name}")
+
+    def ping(self, r: random.Random) -> None:
+        link, payload = self.a_link(r), r.choice(PAYLOADS)
+        self.send(link, f"CONTROL:PING:p:{payload}")
+        self.model.say(link, f"ACK:PONG:p:{payload}")
+
+    def drain(self, r: random.Random) -> None:
+        if self.steps < 50:  # no submission is taken after it
+            return
+        link = self.a_link(r)
+        self.send(link, "CONTROL:DRAIN")
+        self.model.say(link, "ACK:DONE")
+        self.model.draining = True
+
+    # ---- agents ----
+
+    def a_lease(self, r: random.Random) -> tuple[Link | None, Peer | None, str, int | None]:
+        """An outcome's sender, task and token: mostly the right ones."""
+        held = [task for task in self.model.tasks.values() if task.agent]
+        if r.random() < (0.1 if held else 1.0):
+            name, link = self.a_name(r), self.a_link(r)
+            return link, link.peer if link else None, name, r.choice([None, 1, *self.tokens.get(name, [])])
+        task = r.choice(held)
+        assert task.agent is not None
+        link = None if task.agent.link.address else task.agent.link
+        return link, task.agent if link else None, task.name, r.choice([task.token, task.token, None])
+
+    def outcome(
+        self, r: random.Random, verb: str, params: dict[str, str], payload: str
+    ) -> tuple[Task | None, Link | None]:
+        """Send an outcome: the task when it is to be applied, and the link it came on."""
+        link, peer, name, token = self.a_lease(r)
+        given = {"token": str(token), **params} if token is not None else params
+        self.send(link, f"RESPONSE:{verb}:{name}{Model.text(given)}:{payload}")
+        refused = self.model.outcome_code(link, peer, name, token)
+        return None if refused else self.model.tasks[name], link
+
+    def complete(self, r: random.Random) -> None:
+        params, payload = {}, r.choice(PAYLOADS)
+        if r.random() < 0.3:
+            params = self.some(r, {"via": ["B", "C,A"], "y": ["2"], "x": ["3"], "ct": ["json"]})
+            if r.random() < 0.5:
+                params["after"] = ",".join(self.a_name(r) for _ in range(r.choice([1, 2])))
+        task, link = self.outcome(r, "TASK_COMPLETED", params, payload)
+        if task is not None and (code := self.model.completed(task, payload, params)):
+            self.model.reject(link, task.name, code)
+
+    def fail(self, r: random.Random) -> None:
+        delay, words = r.choice([None, None, 0, 300]), r.choice(PAYLOADS)
+        task, _ = self.outcome(r, "TASK_FAILED", {} if delay is None else {"delay": str(delay)}, words)
+        if task is not None:
+            self.model.failed(task, words, delay)
+
+    def release(self, r: random.Random) -> None:
+        delay = r.choice([0, 1, 150, 4000])
+        task, _ = self.outcome(r, "TASK_RELEASED", {"delay": str(delay)}, "")
+        if task is not None:
+            self.model.released(task, delay)
+
+    def bury(self, r: random.Random) -> None:
+        words = r.choice(PAYLOADS)
+        task, _ = self.outcome(r, "TASK_BURIED", {}, words)
+        if task is not None:
+            self.model.bury(task, "agent", words)
+
+    def progress(self, r: random.Random) -> None:
+        payload = r.choice(PAYLOADS)
+        task, _ = self.outcome(r, "PROGRESS", {"y": "1"}, payload)
+        for link in task.watchers if task else []:
+            if self.model.room(link):
+                self.model.say(link, f"RESPONSE:PROGRESS:{task.name if task else ''};y=1:{payload}")
+
+    # ---- the journal ----
+
+    def teardown(self) -> None:
+        """Feed the journal to a fresh core: the same unfinished tasks (those with an agent ready again)."""
+        fresh = Core(**vars(self.config))
+        link = fresh.open(JOURNAL)
+        journal = self.journal + self.core.journal()
+        assert fresh.feed(link, journal, final=True) == len(journal)
+        assert fresh.journal() == b""
+        for task in self.model.tasks.values():
+            if task.state in ENDED:
+                continue
+            view = fresh.task(task.name)
+            assert view is not None, f"{task.name}\n{journal.decode()}"
+            assert view["state"] not in ENDED, f"{task.name} {view}\n{journal.decode()}"
+            assert view["action"] == task.action
+        assert fresh.gauges()["unfinished"] == self.unfinished(), journal.decode()
+
+
+CoreAndModel.TestCase.settings = settings(
+    max_examples=100,
+    stateful_step_count=80,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+TestCoreAndModel = CoreAndModel.TestCase
