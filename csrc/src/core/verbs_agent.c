@@ -203,9 +203,11 @@ void gn_replay_lease(gn_core *core, struct gn_task *t)
 /* A journal's outcome was applied when it was written: to a task with an agent, and there are none here. 1: all done. */
 static int replay(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
 {
-    if (x->m->verb == GN_VERB_TASK_BURIED && reason_in(x, GN_REASON_AGENT) == GN_REASON_TTL && !gn_task_ended(t)) {
-        t->reason = GN_REASON_TTL;
-        gn_shift(core, t, GN_EVENT_TTL_OVER);
+    int reason = x->m->verb == GN_VERB_TASK_BURIED ? reason_in(x, GN_REASON_AGENT) : GN_REASON_NONE;
+    int after = reason == GN_REASON_AFTER && t->state == GN_STATE_WAITING;
+    if (after || (reason == GN_REASON_TTL && !gn_task_ended(t))) {
+        t->reason = (uint8_t)reason;
+        gn_shift(core, t, after ? GN_EVENT_AFTER_FAILED : GN_EVENT_TTL_OVER);
         return 1;
     }
     gn_replay_lease(core, t);
