@@ -28,6 +28,7 @@ from ganglion.protocol.instance import Instance
 from ganglion.protocol.session import (
     HEADER_ROOM,
     DeadlineError,
+    Form,
     Outcome,
     Session,
     Submission,
@@ -197,7 +198,10 @@ class Client:
         return submission
 
     def start_many(
-        self, action: str, payloads: Iterable[Any], names: Iterable[str] | None = None,
+        self,
+        action: str,
+        payloads: Iterable[Any],
+        names: Iterable[str] | None = None,
         **options: Any,
     ) -> list[Submission]:
         """Send several tasks in as few datagrams as they fit in; ``names`` gives each its own.
@@ -302,13 +306,14 @@ class Client:
                 one did not complete, unless ``check`` is False.
         """
         options["ack"] = 0
+        form = self.session.form(action, **options)
         source = iter(payloads)
         waiting: deque[Submission] = deque()
         more = True
         try:
             while more or waiting:
                 if more and len(waiting) <= window // 2:
-                    more = self._fill(action, source, waiting, window, options)
+                    more = self._fill(form, source, waiting, window)
                     if not waiting:
                         break
                 first = waiting[0]
@@ -322,26 +327,17 @@ class Client:
                 self.session.forget(submission)
 
     def _fill(
-        self,
-        action: str,
-        source: Iterator[Any],
-        waiting: deque[Submission],
-        window: int,
-        options: dict[str, Any],
+        self, form: Form, source: Iterator[Any], waiting: deque[Submission], window: int
     ) -> bool:
         """Send tasks until the window is full. False when the source has ended."""
         lines = []
         more = True
         with self._changed:
-            for _ in range(window - len(waiting)):
-                try:
-                    payload = next(source)
-                except StopIteration:
-                    more = False
-                    break
-                submission, line = self.session.submit(action, payload, **options)
+            for payload in itertools.islice(source, window - len(waiting)):
+                submission, line = form(payload)
                 waiting.append(submission)
                 lines.append(line)
+            more = len(waiting) == window
         self._send(b"".join(lines))
         return more
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -43,6 +44,7 @@ from ganglion.protocol.transport.ledger import is_owned
 log = logging.getLogger("ganglion")
 F = TypeVar("F", bound=Callable[..., Any])
 
+TOKEN = re.compile(rb"(?:^|;)token=([0-9]+)")
 # Outcomes of quick handlers leave together, but none waits for longer than this.
 FLUSH_NS = 500_000
 
@@ -296,7 +298,8 @@ class Agent:
 
     def _admit(self, message: Incoming, out: list[bytes]) -> Task | None:
         """A ``Task`` of a message, or None when it is given back or cannot be run."""
-        token = param(message.params, b"token") or b"0"
+        found = TOKEN.search(message.params)
+        token = found[1] if found is not None else b"0"
         task = Task(
             self, message.action.decode(), message.task, token, message.params, message.payload
         )

@@ -35,13 +35,24 @@ class Incoming(NamedTuple):
 
 
 def unpack(messages: Any, count: int, base: Any) -> list[Incoming]:
-    """``count`` messages of the ``gn_msg`` array whose spans count from ``base``."""
+    """``count`` messages of the ``gn_msg`` array whose spans count from ``base``, in order."""
     rows = list(_GN_MSG.iter_unpack(ffi.buffer(messages, count * _GN_MSG.size)))
-    end = max(max(r[4] + r[5], r[12] + r[13]) for r in rows) if rows else 0
-    data = ffi.buffer(base, end)[:]
+    if not rows:
+        return []
+    data = ffi.buffer(base, rows[-1][4] + rows[-1][5])[:]
+    new = tuple.__new__  # what Incoming(...) does, in half the time
     return [
-        Incoming(
-            kind, code, verb, data[a : a + an], data[t : t + tn], data[p : p + pn], data[b : b + bn]
+        new(
+            Incoming,
+            (
+                kind,
+                code,
+                verb,
+                data[a : a + an],
+                data[t : t + tn],
+                data[p : p + pn],
+                data[b : b + bn],
+            ),
         )
         for kind, _f, code, verb, _w, _wn, a, an, t, tn, p, pn, b, bn in rows
     ]

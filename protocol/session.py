@@ -111,14 +111,19 @@ def format_line(head: bytes, task: bytes, params: bytes, payload: bytes | memory
 class Outcome:
     """How a task ended. ``status`` is ``completed``, ``buried`` or ``cancelled``."""
 
-    __slots__ = ("_params", "payload", "raw_params", "status", "task")
+    __slots__ = ("_key", "_params", "payload", "raw_params", "status")
 
-    def __init__(self, task: str, status: str, raw_params: bytes, payload: Any) -> None:
-        self.task = task
+    def __init__(self, key: bytes, status: str, raw_params: bytes, payload: Any) -> None:
+        self._key = key
         self.status = status
         self.raw_params = raw_params
         self.payload: bytes | memoryview = payload
         self._params: dict[str, str] | None = None
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self._key.decode()
 
     @property
     def params(self) -> dict[str, str]:
@@ -184,19 +189,49 @@ class Waiter:
         return self.value
 
 
-class Submission:
-    """A task on its way: acknowledged, then (with partial results before it) ended."""
+class Submission(Waiter):
+    """A task on its way: acknowledged, then (with partial results before it) ended.
 
-    __slots__ = ("acked", "hold", "on_stream", "outcome", "task")
+    It is itself the waiter of its outcome; ``acked`` is the one of its acknowledgement.
+    """
 
-    def __init__(self, task: str, hold: Hold | None = None) -> None:
-        self.task = task
-        self.acked = Waiter()
-        self.outcome = Waiter()
+    __slots__ = ("_acked", "hold", "key", "on_stream")
+
+    def __init__(self, key: bytes, hold: Hold | None = None) -> None:
+        self.done = False
+        self.takes_outcome = False
+        self.value = self.error = self.notify = None
+        self.key = key
         self.hold = hold
+        self._acked: Waiter | None = None
         self.on_stream: Callable[[str, dict[str, str], bytes], None] | None = None
 
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self.key.decode()
+
+    @property
+    def outcome(self) -> Waiter:
+        return self
+
+    @property
+    def acked(self) -> Waiter:
+        if self._acked is None:  # most tasks are never asked
+            self._acked = Waiter()
+            if self.done:
+                self._acked.set(self.task, self.error)
+        return self._acked
+
+    def end(self, outcome: Outcome | None, error: Exception | None = None) -> None:
+        """What will ever be known of the task."""
+        self.settle_hold()
+        if self._acked is not None:
+            self._acked.set(self.task, None if outcome is not None else error)
+        self.set(outcome, error)
+
     def settle_hold(self) -> None:
+        """Its blob need not be held any longer: the coordinator refers to it, or nobody does."""
         if self.hold is not None:
             self.hold.release()
             self.hold = None
@@ -206,6 +241,40 @@ def rejection(message: Incoming) -> GanglionError:
     """The error that a RESPONSE:REJECTED says: its payload is ``<code> <words>``."""
     code, _, words = message.payload.decode("utf-8", "replace").partition(" ")
     return error_for(code, words, task=message.task.decode("ascii", "replace"))
+
+
+class Form:
+    """The common part of many submissions: head and parameters, checked and written once."""
+
+    __slots__ = ("_ct", "_head", "_params", "_raw_params", "_session")
+
+    def __init__(
+        self, session: Session, head: bytes, ct: str | None, params: dict[str, Any]
+    ) -> None:
+        self._session = session
+        self._head = head
+        self._ct = ct
+        self._params = params
+        self._raw_params = format_params(params)
+
+    def __call__(self, payload: Any, task: str | None = None) -> tuple[Submission, bytes]:
+        """One task: what will be known of it, and the line to send."""
+        session = self._session
+        if task is None:
+            key = b"%b%d" % (session.root, next(session.numbers))
+        elif TASK_PATTERN.fullmatch(task):
+            key = task.encode()
+        else:
+            words = "1 to 64 of letters, digits, '-', '_' and '.'"
+            raise UsageError(f"task name {task!r}: {words}")
+        if type(payload) is bytes and self._ct is None and len(payload) <= session.inline_bytes_max:
+            raw: Any = payload
+            hold, params = None, self._raw_params
+        else:
+            described = dict(self._params)
+            raw, hold = session.encode(payload, self._ct, described)
+            params = format_params(described)
+        return session.expected(key, hold), format_line(self._head, key, params, raw)
 
 
 class Session:
@@ -225,13 +294,13 @@ class Session:
         self.on_event: Callable[[dict[str, str], bytes, bytes], None] | None = None
         self.on_unclaimed: Callable[[Incoming], None] | None = None
         self._requests: dict[bytes, deque[Waiter]] = {}
-        self._numbers = itertools.count(1)
+        self.numbers = itertools.count(1)
         # A second session of the same name must not meet the tasks of the first.
-        self._run = os.urandom(3).hex()
+        self.root = f"{name}-{os.urandom(3).hex()}-".encode()
 
     def next_word(self) -> str:
         """A name that nobody used before: for a task or a request."""
-        return f"{self.name}-{self._run}-{next(self._numbers)}"
+        return f"{self.root.decode()}{next(self.numbers)}"
 
     # -- out ------------------------------------------------------------------------------
 
@@ -251,37 +320,37 @@ class Session:
         return b"", hold
 
     def submit(
-        self,
-        action: str,
-        payload: Any = b"",
-        *,
-        task: str | None = None,
-        ct: str | None = None,
-        prio: int | str | None = None,
-        **params: Any,
+        self, action: str, payload: Any = b"", *, task: str | None = None, **options: Any
     ) -> tuple[Submission, bytes]:
         """A task to submit: what will be known of it, and the line to send.
 
         Raises:
             UsageError: a name or parameter that the grammar does not know.
         """
+        return self.form(action, **options)(payload, task)
+
+    def form(
+        self, action: str, *, ct: str | None = None, prio: int | str | None = None, **params: Any
+    ) -> Form:
+        """What many tasks have in common; filled with a payload it is one of them.
+
+        Raises:
+            UsageError: as ``submit``.
+        """
         if not ACTION_PATTERN.fullmatch(action):
             raise UsageError(f"action {action!r}: A-Z, then up to 31 of A-Z 0-9 _")
-        name = task or self.next_word()
-        if not TASK_PATTERN.fullmatch(name):
-            raise UsageError(f"task name {name!r}: 1 to 64 of letters, digits, '-', '_' and '.'")
         if isinstance(prio, str):
             prio = PRIORITIES.get(prio, prio)
-        params = {"prio": prio, **params}
-        raw, hold = self.encode(payload, ct, params)
-        key = name.encode()
+        return Form(self, b"DATA:" + action.encode(), ct, {"prio": prio, **params})
+
+    def expected(self, key: bytes, hold: Hold | None) -> Submission:
+        """The submission of this name, new or already under way."""
         submission = self.submissions.get(key)
         if submission is None:
-            submission = self.submissions[key] = Submission(name, hold)
+            submission = self.submissions[key] = Submission(key, hold)
         elif hold is not None:
             hold.release()
-        line = format_line(b"DATA:" + action.encode(), key, format_params(params), raw)
-        return submission, line
+        return submission
 
     def request(
         self, verb: str, subject: str | None = None, payload: bytes = b"", **params: Any
@@ -303,12 +372,12 @@ class Session:
 
     def follow(self, task: str) -> Submission:
         """Wait for a task that somebody else submitted (after CONTROL:WATCH)."""
-        return self.submissions.setdefault(task.encode(), Submission(task))
+        return self.expected(task.encode(), None)
 
     def forget(self, submission: Submission) -> None:
         """Stop waiting for a task; later messages of it are nobody's."""
         submission.settle_hold()
-        self.submissions.pop(submission.task.encode(), None)
+        self.submissions.pop(submission.key, None)
 
     # -- in -------------------------------------------------------------------------------
 
@@ -324,9 +393,7 @@ class Session:
     def fail(self, error: Exception) -> None:
         """Nothing will be answered any more: everybody who waits is told so."""
         for submission in list(self.submissions.values()):
-            submission.settle_hold()
-            submission.acked.set(error=error)
-            submission.outcome.set(error=error)
+            submission.end(None, error)
         for waiters in self._requests.values():
             for waiter in waiters:
                 waiter.set(error=error)
@@ -359,28 +426,27 @@ class Session:
             return
         submission = self.submissions.pop(message.task, None)
         if submission is not None:
-            submission.settle_hold()
-            submission.acked.set(error=error)
-            submission.outcome.set(error=error)
+            submission.end(None, error)
         elif self.on_unclaimed is not None:
             self.on_unclaimed(message)
 
     def _on_ending(self, message: Incoming) -> None:
+        outcome: Outcome | None = None
+        error: Exception | None = None
         try:
-            outcome: Outcome | None = self.outcome(message)
-            error: Exception | None = None
+            outcome = self.outcome(message)
         except PeerError as caught:  # its blob is gone or broken
-            outcome, error = None, caught
+            error = caught
         submission = self.submissions.pop(message.task, None)
         if submission is not None:
-            submission.settle_hold()
-            submission.acked.set(submission.task)
-            submission.outcome.set(outcome, error)
-        waiters = self._requests.get(message.task, deque())
+            submission.end(outcome, error)
+        if message.task not in self._requests:
+            return
+        waiters = self._requests[message.task]
         asked = next((waiter for waiter in waiters if waiter.takes_outcome), None)
         if asked is not None:
-            asked.set(outcome, error)
             waiters.remove(asked)
+            asked.set(outcome, error)
 
     def _on_stream(self, message: Incoming) -> None:
         submission = self.submissions.get(message.task)
@@ -401,7 +467,7 @@ class Session:
         payload: Any = message.payload
         if b"blob=" in message.params and (ref := param(message.params, b"blob")):
             payload = self.spool.fetch(ref)
-        return Outcome(message.task.decode(), _ENDINGS[message.verb], message.params, payload)
+        return Outcome(message.task, _ENDINGS[message.verb], message.params, payload)
 
 
 _HANDLERS: dict[int, Callable[[Session, Incoming], None]] = {
