@@ -113,10 +113,10 @@ class SentenceTransformerEmbedder:
         except ImportError:
             raise MissingExtra("sentence-transformers", "st") from None
         try:
-            self._model = SentenceTransformer(str(folder), device=device, local_files_only=True)
+            self._model = SentenceTransformer(str(folder), device=device)
+            self.dim = len(self._model.encode(["dimension"])[0])
         except Exception as error:  # the library raises many kinds for a folder it cannot use
             raise BackendError(f"{folder}: {type(error).__name__}: {error}") from None
-        self.dim = int(self._model.get_sentence_embedding_dimension() or 0)
         self.name = f"st-{self.dim}-{_folder_digest(folder)}"
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -127,12 +127,14 @@ class SentenceTransformerEmbedder:
 
 
 def _folder_digest(folder: Path) -> str:
-    """Names and sizes of all files and the content of small ones: cheap, and tells models apart."""
+    """Names, sizes, and both ends of every file: cheap, and tells models apart."""
     digest = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         size = file.stat().st_size
         digest.update(f"{file.relative_to(folder)}\0{size}\0".encode())
         with open(file, "rb") as content:
+            digest.update(content.read(1 << 20))
+            content.seek(max(0, size - (1 << 20)))
             digest.update(content.read(1 << 20))
     return digest.hexdigest()[:16]
 

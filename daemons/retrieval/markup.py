@@ -105,9 +105,25 @@ class _Stripper(HTMLParser):
             self.lines[min(self.getpos()[0] - 1, len(self.lines) - 1)].append(" ")
 
 
+def _without(text: str, opening: str, closing: str) -> str:
+    """Cut what stands between the two, keeping its line ends; one that never closes is a blank."""
+    parts, at = list[str](), 0
+    while (start := text.find(opening, at)) >= 0:
+        end = text.find(closing, start + len(opening))
+        if end < 0:
+            return "".join([*parts, text[at:].replace(opening, " ")])
+        parts += [text[at:start], "\n" * text.count("\n", start, end)]
+        at = end + len(closing)
+    return "".join([*parts, text[at:]])
+
+
 def read_html(path: str, text: str) -> Document:
     """Tags stripped, scripts and styles dropped, character references resolved."""
-    text = "\n".join(split_lines(text))
+    # html.parser takes time in the square of the number of what never closes: none of it gets there.
+    text = _without("\n".join(split_lines(text)), "<!--", "-->")
+    text = _without(text, "<![", "]>")
+    closed = text.rfind(">") + 1
+    text = text[:closed] + text[closed:].replace("<", " ")
     count = text.count("\n") + 1
     parser = _Stripper(path, count)
     try:

@@ -20,6 +20,16 @@ ANSWER_BYTES_MAX = 256 * 1024 * 1024
 LINE_BYTES_MAX = 1024 * 1024
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect is an error: following it would take the key to another host."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 class Endpoint:
     """A base address such as ``http://127.0.0.1:8080/v1`` and the variable that holds its key."""
 
@@ -60,7 +70,7 @@ class Endpoint:
         request = urllib.request.Request(
             self.base_url + path, json.dumps(body).encode(), headers, method="POST"
         )
-        return self._guard(path, lambda: urllib.request.urlopen(request, timeout=self.timeout_s))
+        return self._guard(path, lambda: _OPENER.open(request, timeout=self.timeout_s))
 
     def _guard(self, path: str, call: Any) -> Any:
         where = self.base_url + path

@@ -248,6 +248,17 @@ def test_an_endpoint_that_misbehaves(words: str) -> None:
             assert base_url in str(caught.value)
 
 
+def test_a_redirect_is_not_followed_with_the_key() -> None:
+    def away(handler: BaseHTTPRequestHandler, path: str, body: dict[str, Any]) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", "http://127.0.0.1:9/elsewhere")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    with endpoint(away) as (base_url, _), pytest.raises(BackendError, match="HTTP 302"):
+        OpenAIEmbedder(base_url, "m").embed(["x"])
+
+
 def test_an_endpoint_that_is_silent_or_gone() -> None:
     release = threading.Event()
     with endpoint(lambda *_: release.wait(30) and None) as (base_url, _):  # type: ignore[func-returns-value]

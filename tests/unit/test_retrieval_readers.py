@@ -109,6 +109,18 @@ def test_broken_html_still_gives_its_text(text: str) -> None:
     assert "kept" in " ".join(parse("x.html", text).lines)
 
 
+@pytest.mark.parametrize("unit", ["<!--", "<!--\n", "<![CDATA[", "<!", "<a ", "</", "<?", "&#"])
+def test_html_that_never_closes_anything_is_read_in_linear_time(unit: str) -> None:
+    # In quadratic time this takes minutes; the suite's own time limit is the check.
+    document = parse("x.html", "<p>kept</p>" + unit * (500_000 // len(unit)))
+    assert document.lines[0].startswith("kept")
+
+
+def test_html_comments_keep_the_lines_they_take() -> None:
+    document = parse("x.html", "<p>one</p><!-- a\nb -->two\nthree <!-- open\nfour")
+    assert document.lines == ("one", "two", "three open", "four")
+
+
 MAN = r"""'\" t
 .\" comment that is gone
 .TH TOOL 1 "2024" "pkg" "Manual"
