@@ -8,8 +8,8 @@ import textwrap
 import time
 from typing import TYPE_CHECKING, Any
 
-from ganglion.clients.cli import results
-from ganglion.clients.cli.exits import FAILED, OK, USAGE, CommandError
+from ganglion.clients.cli import results, waiting
+from ganglion.clients.cli.exits import FAILED, OK, USAGE, CommandError, InterruptedCommand
 from ganglion.clients.cli.options import add_json, milliseconds
 from ganglion.clients.cli.table import paint
 
@@ -45,10 +45,14 @@ def run(args: argparse.Namespace, context: Context) -> int:
         raise CommandError("ask something (see: ganglion ask --help)", USAGE)
     start = time.perf_counter()
     with context.client() as client:
-        outcome = client.call(
-            "ASK", {"question": question.strip()}, timeout=args.timeout / 1000,
-            trace=1 if args.trace else None,
-        )  # fmt: skip
+        trace = 1 if args.trace else None
+        submission = client.start("ASK", {"question": question.strip()}, ack=0, trace=trace)
+        try:
+            waiting.wait(context, client, submission, "ASK", args.timeout)
+        except KeyboardInterrupt:
+            client.cancel(submission.task)
+            raise InterruptedCommand("the question was cancelled") from None
+        outcome = submission.outcome.result().check()
         seconds = time.perf_counter() - start
     found = outcome.data if isinstance(outcome.data, dict) else {"text": outcome.words}
     path = outcome.params.get("hops", "")
@@ -101,7 +105,7 @@ def verdict_line(found: dict[str, Any], colour: bool) -> str:
     word = str(judgement.get("verdict", ""))
     if not word:
         return ""
-    numbers = [
+    numbers = found.get("found", True) and [
         f"{name} {float(judgement[name]):.2f}"
         for name in ("groundedness", "coverage")
         if isinstance(judgement.get(name), (int, float))

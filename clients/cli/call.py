@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from ganglion.clients.cli import results, submitting
+from ganglion.clients.cli import results, submitting, waiting
 from ganglion.clients.cli.exits import OK, USAGE, CommandError, InterruptedCommand
 from ganglion.clients.cli.options import add_json, completes, milliseconds, positive
 from ganglion.clients.cli.output import is_tty
@@ -15,7 +15,6 @@ from ganglion.clients.cli.output import is_tty
 if TYPE_CHECKING:
     from ganglion.clients.cli.context import Context
     from ganglion.clients.client import Client
-    from ganglion.protocol.session import Submission
 
 HELP = """\
 Submit one task and print its result. Without PAYLOAD (or with -) the payload is what stands on
@@ -36,8 +35,6 @@ examples:
 
 durations: 500ms, 10s, 5m, 2h, 1d; a bare number is seconds. Ctrl-C leaves the task running.
 """
-HINT_S = 3.0  # when to say that nobody serves the action
-STEP_S = 0.2
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,9 +105,11 @@ class _Call:
         )
         submission.on_stream = self._on_stream
         try:
-            self._wait(submission)
+            waiting.wait(
+                self._context, self._client, submission, self._args.action, self._args.timeout
+            )
         except KeyboardInterrupt:
-            raise InterruptedCommand(goes_on(submission.task)) from None
+            raise InterruptedCommand(waiting.goes_on(submission.task)) from None
         outcome = submission.outcome.result().check()
         out, args = self._context.out, self._args
         if args.json:
@@ -143,36 +142,3 @@ class _Call:
             else:
                 out.write(payload)
             out.flush()
-
-    def _wait(self, submission: Submission) -> None:
-        """Until it has ended.
-
-        Raises:
-            DeadlineError: not within --timeout.
-        """
-        from ganglion.protocol.session import DeadlineError
-
-        args, client = self._args, self._client
-        start = time.monotonic()
-        limit = None if args.timeout is None else start + args.timeout / 1000
-        hint = start + HINT_S
-        while not submission.outcome.done:
-            now = time.monotonic()
-            if limit is not None and now >= limit:
-                raise DeadlineError(f"no result within --timeout; {goes_on(submission.task)}")
-            if now >= hint:
-                hint = float("inf")
-                self._say_who_is_missing(args.action)
-            client.pump(STEP_S if limit is None else max(0.001, min(STEP_S, limit - now)))
-
-    def _say_who_is_missing(self, action: str) -> None:
-        agents = (agent for agent in self._client.agents() if action in agent.get("actions", ()))
-        if next(agents, None) is None:
-            self._context.note(
-                f"no agent serves {action} now: the task waits for one "
-                f"(start one with: ganglion serve {action} -- COMMAND)"
-            )
-
-
-def goes_on(task: str) -> str:
-    return f"task {task} goes on (ganglion result {task}, or: ganglion cancel {task})"

@@ -13,9 +13,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from ganglion.clients.cli import results
-from ganglion.clients.cli.call import goes_on
 from ganglion.clients.cli.exits import FAILED, OK, InterruptedCommand, words_of
 from ganglion.clients.cli.lines import Lines
+from ganglion.clients.cli.waiting import goes_on
 
 if TYPE_CHECKING:
     from ganglion.clients.cli.context import Context

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
-from ganglion.clients.cli import units
+from ganglion.clients.cli import units, waiting
 from ganglion.clients.cli.context import say
 from ganglion.clients.cli.exits import FAILED, OK, InterruptedCommand
 from ganglion.clients.cli.options import add_json, completes
@@ -59,7 +59,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         submission = client.start("INGEST", {"paths": paths, "exclude": exclude}, prio=2)
         submission.on_stream = on_stream
         try:
-            found: dict[str, Any] = client.wait(submission).data
+            waiting.wait(context, client, submission, "INGEST", None)
+            found: dict[str, Any] = submission.outcome.result().check().data
         except KeyboardInterrupt:
             client.cancel(submission.task)
             words = "ingest cancelled; what was read is kept: ingest again to go on where it ended"

@@ -109,9 +109,12 @@ class Done:
 
 
 @pytest.fixture
-def shell(coordinator: Process, spawn: Spawn) -> Shell:
+def shell(coordinator: Process, spawn: Spawn) -> Iterator[Shell]:
     """A shell beside a coordinator without agents."""
-    return Shell(spawn)
+    found = Shell(spawn)
+    yield found
+    if coordinator.returncode is None:  # what is unfinished would hold up its drain
+        found.pipe("ganglion tasks --names --state ready | xargs -r ganglion cancel")
 
 
 @pytest.fixture
@@ -539,3 +542,51 @@ def test_on_a_terminal_the_line_ends_and_there_are_colours(role: Shell) -> None:
     assert b"\x1b[1m" in os.read(master, 10_000) or os.environ.get("NO_COLOR")
     os.close(slave)
     os.close(master)
+
+
+# -- the answer service ----------------------------------------------------------------------
+
+
+def test_ingest_and_ask(shell: Shell, spawn: Spawn, tmp_path: Path) -> None:
+    pytest.importorskip("usearch", reason="the answer service needs the extra `rag`")
+    pytest.importorskip("sklearn", reason="the answer service needs the extra `rag`")
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for name, text in CORPUS.items():
+        (folder / name).write_text(text)
+    for agent in ("retriever", "embedder", "synthesizer", "evaluator", "planner"):
+        spawn.agent(agent)
+    done = shell("ingest", str(folder)).ok()
+    assert "3 files added" in done.out
+    found = shell("ingest", "--json", str(folder)).json()
+    assert (found["added"], found["unchanged"]) == (0, 3)
+    missing = shell("ingest", str(folder), str(tmp_path / "no"))
+    assert missing.status == 1
+    assert "no: no such file" in missing.err
+    done = shell("ask", "--trace", "How long does the lighthouse lamp burn?").ok()
+    assert f"{folder}/lamp.md:3" in done.out
+    assert "verdict: " in done.out
+    actions = [line.split()[0] for line in done.err.splitlines()]
+    assert {"ASK", "RETRIEVE", "SYNTHESIZE", "EVALUATE"} < set(actions)
+    answer = shell("ask", "--json", "How long does the lighthouse lamp burn?").json()
+    assert answer["sources"][0]["path"] == f"{folder}/lamp.md"
+    nothing = shell("ask", "Which quantum chromodynamics recipe bakes chocolate?")
+    assert nothing.status == 1
+    assert nothing.out.startswith("nothing found")
+
+
+CORPUS = {
+    "lamp.md": "# The lighthouse\n\nThe lighthouse lamp burns for eleven hours every night.\n",
+    "boat.md": "# The boat\n\nThe boat of the keeper is painted blue and carries four people.\n",
+    "bell.md": "# The bell\n\nIn fog the bell is struck twice a minute until the fog has gone.\n",
+}
+
+
+def test_ctrl_c_cancels_a_question(shell: Shell) -> None:
+    process = shell.start("ask", "why?")
+    until(lambda: "ASK" in shell("tasks", "--state", "ready").out, what="the question")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err == b"ganglion: the question was cancelled\n"
+    assert "ASK" in shell("tasks", "--state", "cancelled").out
