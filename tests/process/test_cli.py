@@ -566,7 +566,7 @@ def test_ingest_and_ask(shell: Shell, spawn: Spawn, tmp_path: Path) -> None:
     done = shell("ask", "--trace", "How long does the lighthouse lamp burn?").ok()
     assert f"{folder}/lamp.md:3" in done.out
     assert "verdict: " in done.out
-    actions = [line.split()[0] for line in done.err.splitlines()]
+    actions = [line.split()[0] for line in done.err.splitlines() if line]
     assert {"ASK", "RETRIEVE", "SYNTHESIZE", "EVALUATE"} < set(actions)
     answer = shell("ask", "--json", "How long does the lighthouse lamp burn?").json()
     assert answer["sources"][0]["path"] == f"{folder}/lamp.md"
