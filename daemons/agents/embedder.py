@@ -8,14 +8,18 @@ EMBED_CHUNKS, EMBEDDER and FIT are the embedder's part in the ways of questions 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ganglion.daemons.agent import Agent
-from ganglion.daemons.retrieval.embed import Embedder, as_fitted, fit_due, open_embedder
+from ganglion.daemons.retrieval.embed import (
+    Embedder,
+    as_fitted,
+    embed_named,
+    fit_due,
+    open_embedder,
+)
 from ganglion.daemons.retrieval.errors import NotFitted
 from ganglion.daemons.task import Packed, Task
 from ganglion.protocol.config import Config
@@ -39,45 +43,50 @@ def texts_of(task: Task) -> list[str]:
     return texts
 
 
+def question_of(task: Task) -> str | None:
+    """The question in an EMBED_QUERY, or None when its payload holds none."""
+    try:
+        question = task.data["question"]
+    except (PeerError, TypeError, KeyError, IndexError):
+        return None
+    return question if isinstance(question, str) else None
+
+
 class EmbedderRole:
     """Holds the embedding backend; the model is loaded once and shared by the threads."""
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
 
-    def _embed_each(self, lists: Sequence[list[str]]) -> list[NDArray[np.float32]]:
-        """One call of the backend for the texts of many tasks."""
-        rows = self.embedder.embed(list(itertools.chain.from_iterable(lists)))
-        ends = list(itertools.accumulate(len(texts) for texts in lists))
-        return [rows[end - len(texts) : end] for end, texts in zip(ends, lists, strict=True)]
-
     def embed(self, tasks: list[Task]) -> list[Any]:
-        results: list[Any] = [None] * len(tasks)
-        good: list[tuple[int, list[str]]] = []
-        for at, task in enumerate(tasks):
+        results: list[Any] = []
+        for task in tasks:
             try:
-                good.append((at, texts_of(task)))
-            except PeerError as error:
-                results[at] = error
-        for (at, _), rows in zip(good, self._embed_each([t for _, t in good]), strict=True):
-            results[at] = rows
+                results.append(texts_of(task))
+            except PeerError as error:  # it fails alone
+                results.append(error)
+        lists = [texts for texts in results if isinstance(texts, list)]
+        # One call of the backend for the texts of all.
+        rows = iter(
+            self.embedder.embed(list(itertools.chain.from_iterable(lists))) if lists else ()
+        )
+        for at, texts in enumerate(results):
+            if isinstance(texts, list):
+                results[at] = np.array(list(itertools.islice(rows, len(texts))), np.float32)
         return results
 
-    def embed_query(self, tasks: list[Task]) -> list[Packed]:
-        questions = [str(task.data["question"]) for task in tasks]
+    def embed_query(self, tasks: list[Task]) -> list[Any]:
+        questions = [question_of(task) for task in tasks]
         try:
-            rows: list[Any] = list(self.embedder.embed(questions))
+            name, rows = embed_named(self.embedder, [question or "" for question in questions])
+            vectors: list[Any] = [row.tobytes() for row in rows]
         except NotFitted:  # nothing was ingested with vectors yet: words alone will do
-            rows = [None] * len(tasks)
+            name, vectors = "", [None] * len(tasks)
         return [
-            Packed(
-                {
-                    "question": question,
-                    "vector": None if row is None else row.tobytes(),
-                    "embedder": self.embedder.name,
-                }
-            )
-            for question, row in zip(questions, rows, strict=True)
+            PeerError("bad_payload", "EMBED_QUERY takes an object with a question")
+            if question is None
+            else Packed({"question": question, "vector": vector, "embedder": name})
+            for question, vector in zip(questions, vectors, strict=True)
         ]
 
     def describe(self, task: Task) -> Packed:
@@ -93,15 +102,14 @@ class EmbedderRole:
 
     def embed_chunks(self, task: Task) -> Packed:
         body = task.data
-        rows = self.embedder.embed(body.pop("texts"))
-        return Packed({**body, "vectors": rows.tobytes(), "embedder": self._about(rows.shape[1])})
+        name, rows = embed_named(self.embedder, body.pop("texts"))
+        about = {"name": name, "dim": rows.shape[1]}
+        return Packed({**body, "vectors": rows.tobytes(), "embedder": about})
 
-    def _about(self, dim: int | None = None) -> dict[str, Any]:
-        # A fitted backend has no name, and an endpoint may cost a call for its dimension, before it
-        # is used.
+    def _about(self) -> dict[str, Any]:
+        # Before it is fitted a backend has neither a name nor vectors to speak of.
         fitted = as_fitted(self.embedder)
-        if dim is None:
-            dim = self.embedder.dim if fitted is None or fitted.fitted else 0
+        dim = self.embedder.dim if fitted is None or fitted.fitted else 0
         return {"name": self.embedder.name, "dim": dim}
 
 

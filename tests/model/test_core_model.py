@@ -17,7 +17,6 @@ from contextlib import suppress
 from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-
 from model.model import ENDED, MS, NEVER, Config, Link, Model, Peer, Task
 from model.native import CLOSE, DRAINED, JOURNAL, OPEN, SHARED, STREAM, Core
 

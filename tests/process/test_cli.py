@@ -249,9 +249,7 @@ def test_other_signals_leave_no_queue(shell: Shell, number: signal.Signals) -> N
 
 
 @pytest.mark.parametrize("transport", ["mqueue", "unix"])
-def test_a_coordinator_that_dies_is_69(
-    shell: Shell, coordinator: Process, transport: str
-) -> None:
+def test_a_coordinator_that_dies_is_69(shell: Shell, coordinator: Process, transport: str) -> None:
     process = shell.start("--transport", transport, "call", "NOBODY", "x", "--task", "t1")
     until(lambda: state(shell, "t1") == "ready", what="the task")
     coordinator.kill()
