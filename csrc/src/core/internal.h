@@ -92,7 +92,7 @@ uint32_t gn_names_find(const gn_core *core, const struct gn_names *names, gn_nam
 /* ---- the objects ---------------------------------------------------------------------------- */
 
 enum gn_reason { GN_REASON_NONE, GN_REASON_TTL, GN_REASON_AFTER, GN_REASON_TRIES, GN_REASON_AGENT,
-                 GN_REASON_AGENT_GONE, GN_REASON_LEASE, GN_REASON_BUSY, GN_REASON_COUNT };
+                 GN_REASON_AGENT_GONE, GN_REASON_LEASE, GN_REASON_COUNT };
 
 enum gn_timer_kind { GN_TIMER_OFF, GN_TIMER_HEAP, GN_TIMER_LEASE, GN_TIMER_KEEP };
 

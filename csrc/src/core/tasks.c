@@ -13,7 +13,6 @@ static const struct {
     [GN_REASON_AGENT] = {"agent", "its agent gave it up"},
     [GN_REASON_AGENT_GONE] = {"agent_gone", "its agent went away on the last try"},
     [GN_REASON_LEASE] = {"lease", "its lease ran out on the last try"},
-    [GN_REASON_BUSY] = {"busy", "there is no room for its next action"},
 };
 
 const char *gn_reason_word(int reason) { return REASONS[reason].word; }
