@@ -44,7 +44,6 @@ static size_t answer(const char *in, size_t len, char *out)
         const char *name = at + sizeof "DATA:UPPER:" - 1;
         const char *semicolon = memchr(name, ';', (size_t)(stop - name));
         const char *token = strstr(semicolon, ";token=");
-        const char *colon = memchr(token, ':', (size_t)(stop - token));
         memcpy(out + n, "RESPONSE:TASK_COMPLETED:", 24);
         n += 24;
         memcpy(out + n, name, (size_t)(semicolon - name));
@@ -52,7 +51,6 @@ static size_t answer(const char *in, size_t len, char *out)
         memcpy(out + n, token, (size_t)(stop - token) + 1);
         n += (size_t)(stop - token) + 1;
         at = stop + 1;
-        (void)colon;
     }
     return n;
 }
