@@ -110,6 +110,7 @@ class Coordinator:
         loop_config = ffi.new("gn_loop_config *")
         loop_config.blob_prefix = self.instance.blob_prefix.encode()
         loop_config.sweep_ms = 5000
+        loop_config.spin_us = self.instance.spin_us
         loop_config.log_fd = self._log_write
         loop = lib.gn_loop_new(core_config(config.section("coordinator")), loop_config)
         if loop == ffi.NULL:

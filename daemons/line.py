@@ -81,6 +81,7 @@ class Line:
         config.inbox = inbox.name.encode() if inbox else b""
         config.inbox_mqd = inbox.mqd if inbox else -1
         config.heartbeat_ms = 1000
+        config.spin_us = instance.spin_us
         keep_alive = config.register_line = ffi.from_buffer("uint8_t[]", line)
         config.register_len = len(line)
         runtime = lib.gn_runtime_new(config)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ganglion.protocol.errors import UsageError
-from ganglion.protocol.instance import Instance, default_runtime_dir, default_state_dir
+from ganglion.protocol.instance import SPIN_US, Instance, default_runtime_dir, default_state_dir
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,12 @@ SETTINGS: tuple[Setting, ...] = (
     _S("instance.runtime_dir", str, "", "sockets and the ledger of queues"),
     _S("instance.state_dir", str, "", "indexes and other files that are kept"),
     _S("instance.transport", str, "auto", "auto, mqueue or unix"),
+    _S(
+        "instance.spin_us",
+        int,
+        SPIN_US,
+        "us a receiver looks for more before it sleeps, while messages come quickly; 0: never",
+    ),
     _S("coordinator.tasks_max", int, 1_048_576, "tasks in all states"),
     _S("coordinator.results_max", int, 131_072, "delivered results kept; the oldest make room"),
     _S("coordinator.bytes_max", int, 536_870_912, "bytes of payloads and results held"),
@@ -213,6 +219,7 @@ class Config:
             self["instance.name"],
             Path(self["instance.runtime_dir"] or default_runtime_dir()),
             Path(self["instance.state_dir"] or default_state_dir()),
+            self["instance.spin_us"],
         )
 
 

@@ -20,6 +20,17 @@ INSTANCE_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,32}")
 PEER_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
+# How long a receiver looks for more before it sleeps, while messages come quickly: waking a core that
+# went idle takes longer than a short task (bench/roundtrip, with and without GANGLION_SPIN_US=0).
+SPIN_US = 50
+
+
+def _microseconds(text: str) -> int:
+    if not text.isdecimal() or int(text) > 1_000_000:
+        raise UsageError(f"GANGLION_SPIN_US={text!r}: microseconds, 0 to 1000000")
+    return int(text)
+
+
 def default_runtime_dir() -> Path:
     """``/run/ganglion`` for root, else ``$XDG_RUNTIME_DIR/ganglion``, else
     ``/tmp/ganglion-<uid>``.
@@ -49,6 +60,7 @@ class Instance:
     name: str
     runtime_base: Path
     state_base: Path
+    spin_us: int = SPIN_US
 
     def __post_init__(self) -> None:
         if not INSTANCE_PATTERN.fullmatch(self.name):
@@ -58,12 +70,13 @@ class Instance:
 
     @classmethod
     def from_environment(cls, name: str | None = None) -> Instance:
-        """From ``GANGLION_INSTANCE``, ``GANGLION_RUNTIME_DIR`` and ``GANGLION_STATE_DIR``."""
+        """From ``GANGLION_INSTANCE``, ``..._RUNTIME_DIR``, ``..._STATE_DIR`` and ``..._SPIN_US``."""
         env = os.environ
         return cls(
             name or env.get("GANGLION_INSTANCE") or "main",
             Path(env.get("GANGLION_RUNTIME_DIR") or default_runtime_dir()),
             Path(env.get("GANGLION_STATE_DIR") or default_state_dir()),
+            _microseconds(env.get("GANGLION_SPIN_US") or str(SPIN_US)),
         )
 
     @property

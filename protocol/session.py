@@ -11,6 +11,7 @@ this session's own. Requests with the same word are answered in the order in whi
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -30,6 +31,8 @@ KEY_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,15}")
 PRIORITIES = {"low": 1, "normal": 4, "high": 7, "urgent": 9}
 # Room for type, action, task, parameters and from= beside a payload in one message.
 HEADER_ROOM = lib.GN_HEADER_BYTES_MAX + 128
+# Submissions whose options differ are written anew; a program uses a handful of kinds.
+FORMS_MAX = 256
 
 _PLAIN = frozenset(range(0x21, 0x7F)) - frozenset(b":;%")
 _ENDINGS = {
@@ -293,6 +296,7 @@ class Session:
         self.submissions: dict[bytes, Submission] = {}
         self.on_event: Callable[[dict[str, str], bytes, bytes], None] | None = None
         self.on_unclaimed: Callable[[Incoming], None] | None = None
+        self._forms: dict[tuple[Any, ...], Form] = {}
         self._requests: dict[bytes, deque[Waiter]] = {}
         self.numbers = itertools.count(1)
         # A second session of the same name must not meet the tasks of the first.
@@ -337,11 +341,21 @@ class Session:
         Raises:
             UsageError: as ``submit``.
         """
+        key = (action, ct, prio, *params.items())
+        try:
+            return self._forms[key]
+        except (KeyError, TypeError):  # a new one, or with a list in it
+            pass
         if not ACTION_PATTERN.fullmatch(action):
             raise UsageError(f"action {action!r}: A-Z, then up to 31 of A-Z 0-9 _")
         if isinstance(prio, str):
             prio = PRIORITIES.get(prio, prio)
-        return Form(self, b"DATA:" + action.encode(), ct, {"prio": prio, **params})
+        form = Form(self, b"DATA:" + action.encode(), ct, {"prio": prio, **params})
+        with contextlib.suppress(TypeError):
+            if len(self._forms) >= FORMS_MAX:
+                self._forms.clear()
+            self._forms[key] = form
+        return form
 
     def expected(self, key: bytes, hold: Hold | None) -> Submission:
         """The submission of this name, new or already under way."""

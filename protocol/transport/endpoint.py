@@ -134,6 +134,7 @@ class Endpoint:
             link = lib.gn_link_stream(self._socket.fileno(), self._socket.fileno())
         if link == ffi.NULL:
             raise TransportError(0, "out of memory")
+        lib.gn_link_spin(link, instance.spin_us)
         return ffi.gc(link, lib.gn_link_free)
 
     @property

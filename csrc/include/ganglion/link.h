@@ -24,6 +24,9 @@ void gn_link_reopen(gn_link *link, int read_fd, int write_fd);
 
 /* The longest message that can be sent, LF and from= included. */
 size_t gn_link_message_bytes_max(const gn_link *link);
+/* Before going to sleep in a receive, look for this many microseconds whether something comes, while it has
+ * been coming quickly. 0, the default: sleep at once. */
+void gn_link_spin(gn_link *link, uint32_t spin_us);
 int gn_link_read_fd(const gn_link *link);
 
 /* Send whole messages, back to back. Returns the bytes taken (all of them, or whole messages up

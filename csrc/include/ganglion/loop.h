@@ -18,6 +18,7 @@ typedef struct gn_loop gn_loop;
 typedef struct gn_loop_config {
     char blob_prefix[128];     /* name of this instance's segments up to the hash: "/ganglion.main." */
     uint32_t sweep_ms;         /* 5000: how often unreferenced, unlocked segments are removed; 0: never */
+    uint32_t spin_us;          /* before going to sleep, look this long for more, while more has come quickly; 0: sleep at once */
     int log_fd;                /* one line a happening (opened, closed, failed and why), non-blocking; -1: none */
 } gn_loop_config;
 

@@ -21,6 +21,7 @@ typedef struct gn_runtime_config {
     char socket_path[256];     /* the coordinator's socket; empty: a queue is used */
     char inbox[256];           /* this agent's queue, with queue */
     int inbox_mqd;             /* its descriptor, owned by the caller; -1 with a socket */
+    uint32_t spin_us;          /* as gn_link_spin */
     uint32_t heartbeat_ms;     /* until WELCOME says otherwise */
     const uint8_t *register_line; /* sent at the start and after every reconnect; copied */
     size_t register_len;

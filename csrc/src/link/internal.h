@@ -14,6 +14,7 @@
 #include "ganglion/link.h"
 
 #define GN_NEVER INT64_MAX
+#define GN_BRISK_US 500     /* a wait shorter than this is a short one */
 #define GN_READ_BYTES 65536 /* asked of a stream at a time */
 
 struct gn_link {
@@ -39,6 +40,8 @@ struct gn_link {
     size_t in_cap, in_start, in_end;
     gn_parser parser;
     int more;             /* whole messages may be left between in_start and in_end */
+    uint32_t spin_us;     /* gn_link_spin */
+    int brisk;            /* the last wait was a short one */
     int ended;            /* the stream's end was read */
     _Atomic uint32_t restarts, restarts_seen; /* the other end began anew: drop what is half received */
 };

@@ -377,6 +377,7 @@ static int fill(gn_runtime *rt, const gn_runtime_config *config)
     if (!rt->link || (rt->queue && rt->self_mqd < 0))
         return -1;
     rt->link->counting = 1;
+    gn_link_spin(rt->link, config->spin_us);
     rt->link->wake_fd = rt->queue ? -1 : rt->wake_receiver;
     rt->beat_len = (size_t)snprintf(rt->beat, sizeof rt->beat, rt->queue ? "CONTROL:HEARTBEAT:%s;inbox=%s\n" :
                                     "CONTROL:HEARTBEAT:%s%s\n", config->name, rt->queue ? config->inbox : "");

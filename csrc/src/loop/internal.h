@@ -18,6 +18,7 @@
 #define GN_CLOSE_GRACE_US 500000   /* a link that is closed may flush that long */
 #define GN_DRAIN_GRACE_US 2000000  /* so may all links at the end of a drain */
 #define GN_ACCEPT_PAUSE_US 1000000 /* out of descriptors: try again then */
+#define GN_BRISK_US 500            /* a wait shorter than this is a short one */
 #define GN_SLOT_BYTES_MIN 64       /* a queue with smaller slots is no peer's */
 
 enum gn_port_kind { GN_PORT_INBOX, GN_PORT_QUEUE, GN_PORT_STREAM, GN_PORT_LISTENER };
@@ -76,6 +77,7 @@ struct gn_loop {
     int64_t sweep_at_us, accept_at_us, close_at_us, drained_at_us; /* INT64_MAX: not now */
     int64_t woken_us;
     int no_pwait2, drained, ran;
+    int brisk; /* the last wait was shorter than GN_BRISK_US */
     _Atomic uint64_t wakeups, datagrams_in, datagrams_out, bytes_in, bytes_out, journal_bytes, blocked, lag_us_max;
     _Atomic uint32_t links;
 };

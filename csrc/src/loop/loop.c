@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <mqueue.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -219,6 +220,31 @@ static int wait_for_events(gn_loop *loop, struct epoll_event *events)
     return epoll_wait(loop->epoll, events, EVENTS, until == NEVER ? -1 : left > INT32_MAX ? INT32_MAX : (int)left);
 }
 
+/* Wait as wait_for_events does, looking for spin_us first while the waits have been short. */
+static int wait_briskly(gn_loop *loop, struct epoll_event *events)
+{
+    int64_t start;
+    int n = 0;
+
+    if (!loop->config.spin_us)
+        return wait_for_events(loop, events);
+    look_at_clock(loop);
+    start = loop->now_us;
+    while (loop->brisk && !n && loop->now_us < start + loop->config.spin_us && loop->now_us < earliest(loop) &&
+           !unfinished(loop) && !loop->commanded && !loop->stop) {
+        n = epoll_wait(loop->epoll, events, EVENTS, 0);
+        if (!n)
+            sched_yield();
+        look_at_clock(loop);
+    }
+    if (n)
+        return n;
+    n = wait_for_events(loop, events);
+    look_at_clock(loop);
+    loop->brisk = loop->now_us - start < GN_BRISK_US;
+    return n;
+}
+
 /* ---- a round ---- */
 
 static void dispatch(gn_loop *loop, const struct epoll_event *event)
@@ -320,7 +346,7 @@ static void note_lag(gn_loop *loop)
 static int round_once(gn_loop *loop)
 {
     struct epoll_event events[EVENTS];
-    int n = wait_for_events(loop, events);
+    int n = wait_briskly(loop, events);
 
     if (n < 0 && errno != EINTR)
         return -errno;
