@@ -17,8 +17,9 @@ from contextlib import suppress
 from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from model.model import ENDED, MS, NEVER, Config, Link, Model, Peer, Task
+from model.model import Model
 from model.native import CLOSE, DRAINED, JOURNAL, OPEN, SHARED, STREAM, Core
+from model.things import ENDED, MS, NEVER, Config, Link, Peer, Task
 
 ACTIONS = ["A", "A", "A", "B", "C"]
 NAMES = [f"t{i}" for i in range(40)]
@@ -450,7 +451,7 @@ class CoreAndModel(RuleBasedStateMachine):
 
 
 CoreAndModel.TestCase.settings = settings(
-    max_examples=100,
+    max_examples=300,
     stateful_step_count=80,
     deadline=None,
     suppress_health_check=list(HealthCheck),
