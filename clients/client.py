@@ -301,9 +301,8 @@ class Client:
         Lazy on both sides: payloads are taken as there is room, outcomes yielded as they are due.
 
         Raises:
-            PeerError: a task was rejected (``busy`` is waited out). TaskBuriedError,
-            TaskCancelledError:
-                one did not complete, unless ``check`` is False.
+            PeerError, StateError, HostError: a task was rejected. TaskBuriedError,
+                TaskCancelledError: one did not complete, unless ``check`` is False.
         """
         options["ack"] = 0
         form = self.session.form(action, **options)
