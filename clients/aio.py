@@ -4,8 +4,9 @@
 >>> from ganglion.clients import AsyncClient
 >>> async def ask() -> bytes:
 ...     async with AsyncClient() as client:
-...         return (await client.call("UPPER", "hello")).payload
->>> asyncio.run(ask())                                         # doctest: +SKIP
+...         outcome = await client.call("UPPER", "hello", timeout=30)
+...         return outcome.payload
+>>> asyncio.run(ask())  # an agent serves UPPER
 b'HELLO'
 
 A queue's descriptor is watched by the event loop as a socket's is (Linux). Everything runs on the

@@ -1,8 +1,8 @@
 """The blocking client: submit tasks, wait for results, steer and look.
 
 >>> from ganglion.clients import Client
->>> with Client() as client:                                   # doctest: +SKIP
-...     print(client.call("UPPER", "hello").payload)
+>>> with Client() as client:  # an agent serves UPPER
+...     client.call("UPPER", "hello", timeout=30).payload
 b'HELLO'
 
 Threads may share a client: whoever waits receives for all (one thread at a time), so that a

@@ -1,11 +1,12 @@
 """The agent kit: a handler per action is all that a program needs to be an agent.
 
 >>> from ganglion.daemons import Agent, Task
->>> agent = Agent("upper")
->>> @agent.on("UPPER")
-... def upper(task: Task) -> bytes:
-...     return bytes(task.payload).upper()
->>> agent.run()                                                # doctest: +SKIP
+>>> agent = Agent("lower")
+>>> @agent.on("LOWER")
+... def lower(task: Task) -> bytes:
+...     return bytes(task.payload).lower()
+>>> agent.start()  # in background threads; agent.run() serves until SIGTERM
+>>> agent.close()
 
 Threads: the C runtime's own (protocol, heartbeats: never a handler, never the GIL), worker threads
 that take tasks and run sync and batch handlers, one thread with an event loop for async handlers,
