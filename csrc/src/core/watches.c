@@ -100,6 +100,7 @@ static void put_event(gn_core *core, const struct gn_task *t, int event, int sta
     struct gn_text *text = &core->text;
     const struct gn_action *a = gn_action_at(core, t->action);
     text->len = 0;
+    text->failed = 0;
     gn_text_str(text, "{\"event\":\"");
     for (const char *s = gn_event_name(event); *s != 0; s++) {
         char lower = (char)(*s >= 'A' && *s <= 'Z' ? *s - 'A' + 'a' : *s);
