@@ -27,9 +27,9 @@ ROLES = ("planner", "embedder", "retriever", "synthesizer", "evaluator")
 # Tests say how a module is broken, not what it is for; the rest is not the library itself.
 EXCLUDE = "test,tests,idlelib,_bundled,site-packages,dist-packages"
 QUESTIONS = (
-    "How do I find the k largest elements of a list without sorting it?",
-    "How can I run a command in another process and capture its output?",
-    "What does a context manager do when an exception is raised, and how do I parse a date string?",
+    "What does a lock do when it is already acquired by another thread?",
+    "How can I make a temporary directory that is removed when I am done?",
+    "How is a ZIP archive extracted, and how do I copy a directory tree?",
 )
 START_SECONDS = 60.0
 
