@@ -26,11 +26,9 @@ from typing import Any
 from ganglion.clients.client import client_name
 from ganglion.protocol._native import ffi, lib
 from ganglion.protocol.batch import BATCH_MESSAGES, Incoming, unpack
-from ganglion.protocol.blobs import Spool
 from ganglion.protocol.errors import PeerError, TransportError
 from ganglion.protocol.instance import Instance
 from ganglion.protocol.session import (
-    HEADER_ROOM,
     DeadlineError,
     Outcome,
     Session,
@@ -78,10 +76,7 @@ class AsyncClient:
         """Open the line and register. Raises as ``Client``."""
         self._endpoint = Endpoint(self.instance, client_name(), self._kinds)
         self._link = self._endpoint.link
-        inline = min(
-            lib.gn_link_message_bytes_max(self._link) - HEADER_ROOM, lib.GN_INLINE_BYTES_MAX
-        )
-        self.session = Session(self._endpoint.name, Spool(self.instance), inline)
+        self.session = Session.over(self._endpoint, self.instance)
         self._messages = ffi.new("gn_msg[]", BATCH_MESSAGES)
         self._base = ffi.new("uint8_t **")
         loop = asyncio.get_running_loop()

@@ -22,11 +22,9 @@ from typing import Any
 
 from ganglion.protocol._native import ffi, lib
 from ganglion.protocol.batch import BATCH_MESSAGES, Incoming, unpack
-from ganglion.protocol.blobs import Spool
 from ganglion.protocol.errors import PeerError, TransportError
 from ganglion.protocol.instance import Instance
 from ganglion.protocol.session import (
-    HEADER_ROOM,
     DeadlineError,
     Form,
     Outcome,
@@ -79,10 +77,7 @@ class Client:
         self.timeout = timeout
         self._endpoint = Endpoint(instance, client_name(), choose(transport))
         self._link = self._endpoint.link
-        inline = min(
-            lib.gn_link_message_bytes_max(self._link) - HEADER_ROOM, lib.GN_INLINE_BYTES_MAX
-        )
-        self.session = Session(self._endpoint.name, Spool(instance), inline)
+        self.session = Session.over(self._endpoint, self.instance)
         self._messages = ffi.new("gn_msg[]", BATCH_MESSAGES)
         self._base = ffi.new("uint8_t **")
         self._changed = threading.Condition()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ganglion.protocol import codec
-from ganglion.protocol.session import Outcome, format_line, format_params, parse_params
+from ganglion.protocol.session import Content, Outcome, format_line, format_params
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Host(Protocol):
     async def result_async(self, task: str) -> Outcome: ...
 
 
-class Task:
+class Task(Content):
     """One task, for the time that an agent holds it.
 
     Attributes:
@@ -72,8 +72,7 @@ class Task:
     """
 
     __slots__ = (
-        "_host", "_params", "_seq", "action", "cancelled", "name", "on_cancel", "payload",
-        "raw_params", "token",
+        "_host", "_seq", "action", "cancelled", "name", "on_cancel", "token",
     )  # fmt: skip
 
     def __init__(
@@ -84,23 +83,11 @@ class Task:
         self.name = name.decode()
         self.token = token
         self.raw_params = raw_params
-        self.payload: bytes | memoryview = payload
+        self.payload = payload
         self.cancelled = False
         self.on_cancel: Callable[[], None] | None = None
-        self._params: dict[str, str] | None = None
+        self._params = None
         self._seq = 0
-
-    @property
-    def params(self) -> dict[str, str]:
-        """The header parameters, those of the submitter included."""
-        if self._params is None:
-            self._params = parse_params(self.raw_params)
-        return self._params
-
-    @property
-    def data(self) -> Any:
-        """The payload as its content type says: text, object, array, or bytes."""
-        return codec.decode(self.payload, self.params)
 
     @property
     def attempt(self) -> int:

@@ -24,6 +24,8 @@ from ganglion.protocol._native import lib
 from ganglion.protocol.batch import VERB, Incoming, param
 from ganglion.protocol.blobs import Hold, Spool
 from ganglion.protocol.errors import GanglionError, PeerError, UsageError, error_for
+from ganglion.protocol.instance import Instance
+from ganglion.protocol.transport.endpoint import Endpoint
 
 ACTION_PATTERN = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
 TASK_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -111,26 +113,19 @@ def format_line(head: bytes, task: bytes, params: bytes, payload: bytes | memory
     return b"%b:%b:%b\n" % (head, task, payload)
 
 
-class Outcome:
-    """How a task ended. ``status`` is ``completed``, ``buried`` or ``cancelled``."""
+class Content:
+    """A payload with the header parameters that describe it."""
 
-    __slots__ = ("_key", "_params", "payload", "raw_params", "status")
+    __slots__ = ("_params", "payload", "raw_params")
 
-    def __init__(self, key: bytes, status: str, raw_params: bytes, payload: Any) -> None:
-        self._key = key
-        self.status = status
+    def __init__(self, raw_params: bytes, payload: bytes | memoryview) -> None:
         self.raw_params = raw_params
-        self.payload: bytes | memoryview = payload
+        self.payload = payload
         self._params: dict[str, str] | None = None
 
     @property
-    def task(self) -> str:
-        """The task's name."""
-        return self._key.decode()
-
-    @property
     def params(self) -> dict[str, str]:
-        """The header parameters of the outcome."""
+        """The header parameters, decoded."""
         if self._params is None:
             self._params = parse_params(self.raw_params)
         return self._params
@@ -139,6 +134,24 @@ class Outcome:
     def data(self) -> Any:
         """The payload as its content type says: text, object, array, or bytes."""
         return codec.decode(self.payload, self.params)
+
+
+class Outcome(Content):
+    """How a task ended. ``status`` is ``completed``, ``buried`` or ``cancelled``."""
+
+    __slots__ = ("_key", "status")
+
+    def __init__(self, key: bytes, status: str, raw_params: bytes, payload: Any) -> None:
+        self._key = key
+        self.status = status
+        self.raw_params = raw_params
+        self.payload = payload
+        self._params = None
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self._key.decode()
 
     @property
     def reason(self) -> str:
@@ -301,6 +314,12 @@ class Session:
         self.numbers = itertools.count(1)
         # A second session of the same name must not meet the tasks of the first.
         self.root = f"{name}-{os.urandom(3).hex()}-".encode()
+
+    @classmethod
+    def over(cls, endpoint: Endpoint, instance: Instance) -> Session:
+        """The session of a client over its open line."""
+        longest = lib.gn_link_message_bytes_max(endpoint.link) - HEADER_ROOM
+        return cls(endpoint.name, Spool(instance), min(longest, lib.GN_INLINE_BYTES_MAX))
 
     def next_word(self) -> str:
         """A name that nobody used before: for a task or a request."""
