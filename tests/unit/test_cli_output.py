@@ -96,13 +96,13 @@ def test_which_results_get_a_newline(
     ],
 )
 def test_outcomes_as_json(params: bytes, payload: bytes, expected: dict[str, Any]) -> None:
-    outcome = Outcome("t", "completed", params, payload)
+    outcome = Outcome(b"t", "completed", params, payload)
     wanted = {"line": 3, "task": "t", "status": "completed", **expected}
     assert results.record(outcome, line=3) == wanted
 
 
 def test_a_burial_as_json() -> None:
-    outcome = Outcome("t", "buried", b"reason=tries;try=3;hops=A.a.1.2", b"no\xff")
+    outcome = Outcome(b"t", "buried", b"reason=tries;try=3;hops=A.a.1.2", b"no\xff")
     assert results.record(outcome) == {
         "task": "t", "status": "buried", "reason": "tries", "words": "no\ufffd",
         "hops": [{"action": "A", "agent": "a", "wait_us": 1, "run_us": 2}],

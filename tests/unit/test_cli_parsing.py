@@ -152,7 +152,7 @@ def test_reserved_parameters_exist() -> None:
 
 
 def outcome(state: str) -> Outcome:
-    return Outcome("t", state, b"reason=tries", b"words")
+    return Outcome(b"t", state, b"reason=tries", b"words")
 
 
 @pytest.mark.parametrize(
