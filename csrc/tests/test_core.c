@@ -361,6 +361,6 @@ int main(void)
     test_fuzz();
     test_many();
     test_chain();
-    puts("core: ok");
+    puts("test_core: ok");
     return 0;
 }
