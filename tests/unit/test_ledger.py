@@ -96,48 +96,51 @@ def test_messages_outlive_a_killed_coordinator(tmp_path: Path, name: str) -> Non
     writer.close()
 
 
-def test_thirty_agents_fit_the_default_limit() -> None:
-    coordinator = mqueue.queue_cost(mqueue.COORDINATOR_SLOTS, mqueue.COORDINATOR_SLOT_BYTES)
-    agents = 30 * mqueue.queue_cost(mqueue.PEER_SLOTS, mqueue.PEER_SLOT_BYTES)
-    clients = 4 * mqueue.queue_cost(mqueue.PEER_SLOTS, mqueue.PEER_SLOT_BYTES)
-    assert coordinator + agents + clients <= mqueue.RLIMIT_DEFAULT_BYTES
-
-
-def test_the_kernel_counts_no_more_than_we_do(tmp_path: Path) -> None:
-    """In a child with a limit of exactly our arithmetic, the queues can be made, and not one more."""
-    program = f"""
-import resource, sys
+MAKE = """
+import os, resource, sys
 from pathlib import Path
 from ganglion.protocol.errors import TransportError
-from ganglion.protocol.transport.mqueue import OwnedQueue, queue_cost
-uid = 54321
-import os
-cost = queue_cost(8, 2048)
-resource.setrlimit(resource.RLIMIT_MSGQUEUE, (3 * cost, 3 * cost))
-os.chmod({str(tmp_path)!r}, 0o777)
+from ganglion.protocol.transport import mqueue
+folder, limit, sizes = Path(sys.argv[1]), int(sys.argv[2]), eval(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_MSGQUEUE, (limit, limit))
 if os.geteuid() == 0:
-    os.setuid(uid)  # the kernel counts by user: one that has no other queues
-made = []
+    os.chmod(folder, 0o777)
+    os.setuid(54321)  # the kernel counts by user: one that has no other queues
+made, words = [], ""
 try:
-    for n in range(9):
-        made.append(OwnedQueue(Path({str(tmp_path)!r}), f"/ganglion-test.{os.getpid()}.{{n}}", 8, 2048))
+    for n, (slots, slot_bytes) in enumerate(sizes):
+        name = f"/ganglion-test.{os.getpid()}.{n}"
+        made.append(mqueue.OwnedQueue(folder, name, slots, slot_bytes))
 except TransportError as error:
-    print(len(made), error.strerror)
+    words = error.strerror
+print(len(made), words)
 for queue in made:
     queue.close()
 """
-    # Another user must be able to reach the folder and the interpreter's files.
-    path = tmp_path
-    while path != path.parent and os.geteuid() == 0:
-        path.chmod(path.stat().st_mode | 0o711)
-        path = path.parent
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
-    if os.geteuid() == 0 and not done.stdout:
-        pytest.skip(f"another user cannot run this interpreter: {done.stderr[-200:]}")
-    count, _, words = done.stdout.partition(" ")
-    assert int(count) >= 3, done.stderr
+
+
+def make_queues(tmp_path: Path, limit: int, sizes: list[tuple[int, int]]) -> tuple[int, str]:
+    """How many of these queues a user with this limit can have, and why not more."""
+    if os.geteuid() == 0:  # the other user must be able to reach the folder
+        for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+            folder.chmod(folder.stat().st_mode | 0o711)
+    argv = [sys.executable, "-c", MAKE, str(tmp_path), str(limit), repr(sizes)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    count, _, words = done.stdout.strip().partition(" ")
+    assert count, done.stderr
+    return int(count), words
+
+
+def test_a_coordinator_thirty_agents_and_four_clients_fit_the_default_limit(tmp_path: Path) -> None:
+    coordinator = (mqueue.COORDINATOR_SLOTS, mqueue.COORDINATOR_SLOT_BYTES)
+    sizes = [coordinator] + 34 * [(mqueue.PEER_SLOTS, mqueue.PEER_SLOT_BYTES)]
+    assert sum(mqueue.queue_cost(*size) for size in sizes) <= mqueue.RLIMIT_DEFAULT_BYTES
+    assert make_queues(tmp_path, mqueue.RLIMIT_DEFAULT_BYTES, sizes) == (35, "")
+
+
+def test_the_kernel_counts_no_more_than_we_do(tmp_path: Path) -> None:
+    count, words = make_queues(tmp_path, 3 * mqueue.queue_cost(8, 2048), 9 * [(8, 2048)])
+    assert 3 <= count < 9
     assert "RLIMIT_MSGQUEUE" in words
 
 
