@@ -105,6 +105,8 @@ class Coordinator:
             except TransportError as error:
                 log.warning("serving the Unix socket only: %s", error.strerror)
         self._claim = ledger.Claim(self.instance.ledger_dir, name)
+        # One that died left it: peers would write to it, and nobody would read.
+        mqueue.remove_stale(name)
 
     def _make_loop(self, config: Config) -> Any:
         loop_config = ffi.new("gn_loop_config *")

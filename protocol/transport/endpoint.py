@@ -82,6 +82,9 @@ def prepare(
             if reasons:
                 log.warning("using the Unix socket instead of a queue: %s", reasons[0])
             return Route("unix", socket_path=str(instance.socket_path))
+        if "unix" in transports and _serves_socket_only(instance):
+            reasons.append("the coordinator has none")
+            continue
         try:
             inbox = mqueue.OwnedQueue(
                 instance.ledger_dir, instance.peer_queue(name), slots, slot_bytes
@@ -91,6 +94,18 @@ def prepare(
             continue
         return Route("mqueue", queue=instance.queue, inbox=inbox)
     raise TransportError(0, "; ".join(reasons) or "no transport given")
+
+
+def _serves_socket_only(instance: Instance) -> bool:
+    """Whether a coordinator is there that found no room for its own queue."""
+    if mqueue.exists(instance.queue):
+        return False
+    probe = unix.connect(instance.socket_path)
+    if probe is None:
+        return False
+    probe.close()
+    # It listens, so it had made its queue before, if it has one.
+    return not mqueue.exists(instance.queue)
 
 
 class Endpoint:

@@ -123,3 +123,18 @@ def open_queue(name: str) -> posix_ipc.MessageQueue | None:
         return posix_ipc.MessageQueue(name)
     except posix_ipc.ExistentialError:
         return None
+
+
+def exists(name: str) -> bool:
+    """Whether there is a queue of this name."""
+    queue = open_queue(name)
+    if queue is None:
+        return False
+    queue.close()
+    return True
+
+
+def remove_stale(name: str) -> None:
+    """Remove a queue that nobody reads; the caller holds the claim to its name."""
+    with contextlib.suppress(posix_ipc.ExistentialError):
+        posix_ipc.unlink_message_queue(name)

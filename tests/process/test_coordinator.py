@@ -16,7 +16,7 @@ from ganglion.clients import Client
 from ganglion.protocol.errors import HostError
 from ganglion.protocol.instance import Instance
 from ganglion.protocol.transport.mqueue import open_queue
-from support.instance import Sandbox
+from support.instance import Sandbox, queue_exists
 from support.line import ask, payload
 from support.process import Process, Spawn, program
 from support.until import until
@@ -140,6 +140,26 @@ def test_falls_back_to_the_socket_and_says_so_once(spawn: Spawn, instance: Sandb
     done = spawn.run(sys.executable, "-c", limit, *program("ganglion"), "call", "UPPER", "hello")
     assert done.stdout.rstrip() == b"HELLO"
     assert done.returncode == 0
+
+
+def test_an_agent_with_room_for_a_queue_follows_a_coordinator_without(spawn: Spawn) -> None:
+    """What a coordinator needs is more than what an agent needs, so there is room for one only."""
+    spawn.coordinator("--transport", "unix")
+    agent = spawn(*program("gangliond"), "agent", KIT)
+    agent.wait_for("over unix")
+    assert agent.stderr.count("using the Unix socket instead of a queue") == 1
+    done = spawn.run(*program("ganglion"), "call", "UPPER", "hello")
+    assert (done.stdout.rstrip(), done.returncode) == (b"HELLO", 0)
+
+
+def test_a_queue_left_by_a_dead_coordinator_leads_nobody_astray(spawn: Spawn) -> None:
+    dead = spawn.coordinator()
+    dead.kill()
+    assert queue_exists(Instance.from_environment().queue)
+    spawn.coordinator("--transport", "unix")
+    assert not queue_exists(Instance.from_environment().queue)
+    done = spawn.run(*program("ganglion"), "status")
+    assert b"over unix" in done.stdout
 
 
 def test_a_socket_path_that_is_too_long_is_named(spawn: Spawn, tmp_path: Path) -> None:
