@@ -1,6 +1,11 @@
 """Ganglion's daemons: the coordinator, the agent kit and its roles, the supervisor.
 
 Owns the processes that serve. Knows clients only by the wire.
+
+``main`` flags and signals; ``coordinator`` the control plane around the C loop; ``up`` the supervisor;
+the kit: ``agent`` (declaring, living), ``handlers``, ``task``, ``workers`` (threads), ``line`` (the C
+runtime), ``requests`` (what a task asks of others), ``outcome``, ``warm`` (child processes); ``serve`` a
+command as an agent; ``roles`` finds the files of ``agents/``; ``retrieval/`` is their library.
 """
 
 from __future__ import annotations
