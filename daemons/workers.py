@@ -33,6 +33,7 @@ HOLDS_MAX = 1024
 # Outcomes of quick handlers leave together, but none waits for longer than this.
 FLUSH_NS = 500_000
 JOIN_SECONDS = 0.5
+STOP_SECONDS = 2.0
 
 
 class Workers:
@@ -83,10 +84,21 @@ class Workers:
         thread.start()
 
     def give_back(self) -> None:
-        """Release what runs; its outcomes will be stale."""
+        """Release what runs, and stop it where it can be: another agent will run it, and no command
+        or child may go on beside that. What still comes of it is stale.
+        """
         self._leaving = True
-        for task in list(self.running.values()):
+        left = list(self.running.values())
+        for task in left:
             self.send(outcomes.released(task))
+        stops = []
+        for task in left:
+            task.cancelled = True
+            if task.on_cancel is not None:
+                stops.append(threading.Thread(target=task.on_cancel, daemon=True))
+                stops[-1].start()
+        for stop in stops:  # a command has a second to end, and all have the same one
+            stop.join(STOP_SECONDS)
 
     def join(self) -> bool:
         """After the line was closed: whether every thread has ended."""
@@ -259,7 +271,9 @@ class Workers:
         try:
             self._line.send(data, lambda: self._leaving)
         except GanglionError as error:
-            log.error("%s: outcomes could not be sent: %s", self._line.name, error)
+            # Who leaves has given it back, or the coordinator does when the lease ends.
+            level = logging.INFO if self._leaving else logging.ERROR
+            log.log(level, "%s: outcomes could not be sent: %s", self._line.name, error)
 
     def on_control(self, message: Incoming) -> None:
         """A CONTROL message from the coordinator."""

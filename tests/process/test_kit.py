@@ -13,6 +13,7 @@ import pytest
 from ganglion.clients import Client
 from ganglion.protocol.errors import StateError
 from ganglion.protocol.session import DeadlineError, TaskBuriedError, TaskCancelledError
+from support.instance import is_running
 from support.process import Process, Spawn
 from support.until import until
 
@@ -173,6 +174,25 @@ def test_a_second_sigterm_gives_everything_back(
     until(lambda: all(row["draining"] for row in local.agents()), what="draining")
     kit.terminate()
     assert kit.wait() == 0
+    until(state_is(local, "hold", "ready"), what="the task to be given back")
+    local.cancel("hold")
+
+
+def test_a_second_sigterm_ends_the_command_it_gave_back(
+    local: Client, spawn: Spawn, tmp_path: Path
+) -> None:
+    """Another agent runs the task: the command must not go on beside it."""
+    file = tmp_path / "pid"
+    script = f"echo $$ > {file}.new && mv {file}.new {file} && exec sleep 1000"
+    agent = spawn("gangliond", "serve", "HOLD", "--", "sh", "-c", script)
+    local.submit("HOLD", "", task="hold")
+    until(file.exists, what="the command")
+    agent.terminate()
+    until(lambda: any(row["draining"] for row in local.agents()), what="draining")
+    agent.terminate()
+    assert agent.wait() == 0
+    assert not is_running(int(file.read_text()))
+    assert "could not be sent" not in agent.stderr
     until(state_is(local, "hold", "ready"), what="the task to be given back")
     local.cancel("hold")
 
