@@ -17,23 +17,24 @@ back and leaves.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ganglion.daemons.announce import announce
 from ganglion.daemons.handlers import Handler, make_handler
 from ganglion.daemons.line import Line
 from ganglion.daemons.warm import WarmPool
 from ganglion.daemons.workers import Workers
 from ganglion.protocol.config import Config
-from ganglion.protocol.errors import GanglionError, UsageError
+from ganglion.protocol.errors import UsageError
 from ganglion.protocol.instance import Instance
-from ganglion.protocol.session import DeadlineError
+from ganglion.protocol.session import DeadlineError, Waiter
 from ganglion.protocol.transport.endpoint import choose
 from ganglion.protocol.transport.ledger import is_owned
 
@@ -173,7 +174,7 @@ class Agent:
             words = (
                 f"ready {self.name} serves {', '.join(h.action for h in self._handlers.values())}"
             )
-            print(f"{words} over {self.line.transport}", file=sys.stderr, flush=True)
+            announce(f"{words} over {self.line.transport}")
         else:
             log.warning("no coordinator yet; %s keeps trying", self.name)
         self._wake.wait()
@@ -211,12 +212,18 @@ class Agent:
     def _drain(self) -> None:
         """Ask for no more, then wait until nothing runs and nothing more can come."""
         deadline = time.monotonic() + self.drain_ms / 1000
-        try:
-            waiter = self.line.request("DRAIN", self.name)
-        except (DeadlineError, GanglionError):
-            return
-        while not self._drained.wait(0.005) and time.monotonic() < deadline:
-            if not self._workers.running and (waiter.done or not self._has_coordinator()):
+
+        def is_over() -> bool:
+            return self._stages > 1 or time.monotonic() >= deadline
+
+        asked: Waiter | None = None
+        with contextlib.suppress(DeadlineError):
+            asked = self.line.request(
+                "DRAIN", self.name, lambda: is_over() or not self._has_coordinator()
+            )
+        while not is_over() and not self._drained.wait(0.005):
+            told = asked is not None and asked.done
+            if not self._workers.running and (told or not self._has_coordinator()):
                 return
 
     def _has_coordinator(self) -> bool:

@@ -12,11 +12,11 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from typing import Any
 
+from ganglion.daemons.announce import announce
 from ganglion.protocol._native import ffi, lib
 from ganglion.protocol.config import Config
 from ganglion.protocol.errors import GanglionError, TransportError, UsageError
@@ -139,7 +139,7 @@ class Coordinator:
         thread.start()
         reader.start()
         where = f"{self.instance.queue} and " if self._inbox is not None else ""
-        print(f"ready {where}{self.instance.socket_path}", file=sys.stderr, flush=True)
+        announce(f"ready {where}{self.instance.socket_path}")
         try:
             while thread.is_alive():
                 thread.join(SWEEP_SECONDS)
@@ -163,11 +163,7 @@ class Coordinator:
         lib.gn_loop_add_stream(self._loop, theirs.fileno(), theirs.fileno())
         self._drain_line = (mine, theirs)
         mine.sendall(b"CONTROL:DRAIN:operator\n")
-        print(
-            "draining: unfinished tasks are waited for; once more to leave now",
-            file=sys.stderr,
-            flush=True,
-        )
+        announce("draining: unfinished tasks are waited for; once more to leave now")
 
     def _sweep(self) -> None:
         for queue in ledger.sweep(self.instance.ledger_dir, keep=self.instance.queue):

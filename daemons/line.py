@@ -216,11 +216,17 @@ class Line:
 
     # -- requests of this agent ---------------------------------------------------------------
 
-    def request(self, verb: str, subject: str | None, payload: bytes = b"") -> Waiter:
-        """Send a CONTROL request; the waiter of its answer."""
+    def request(
+        self, verb: str, subject: str | None, give_up: Callable[[], bool] = lambda: False
+    ) -> Waiter:
+        """Send a CONTROL request; the waiter of its answer.
+
+        Raises:
+            DeadlineError: ``give_up()`` said so before it could be sent.
+        """
         with self.answered:
-            waiter, line = self.session.request(verb, subject, payload)
-        self.send(line)
+            waiter, line = self.session.request(verb, subject)
+        self.send(line, give_up)
         return waiter
 
     def outcome_of(self, answer: Any) -> Outcome:

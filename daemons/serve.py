@@ -74,8 +74,9 @@ class Command:
         self, task: Task, status: int, result: bytes, words: bytes
     ) -> bytes | Release | Bury:
         if words:
-            sys.stderr.buffer.write(words)
-            sys.stderr.flush()
+            with contextlib.suppress(OSError, ValueError):  # nobody may be listening
+                sys.stderr.buffer.write(words)
+                sys.stderr.flush()
         if status == 0:
             return result
         if status == EX_TEMPFAIL or task.cancelled:

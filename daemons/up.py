@@ -7,18 +7,32 @@ one is passed on to all, and everything leaves at once.
 
 from __future__ import annotations
 
+import ctypes
+import logging
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+log = logging.getLogger("ganglion")
 
 RESTART_SECONDS = 0.2
 RESTART_SECONDS_MAX = 30.0
 # A process that lived this long starts with the short pause again.
 STEADY_SECONDS = 10.0
+# Statuses of wrong use and of a system that refuses: starting again would not help.
+HOPELESS = (64, 69)
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_libc = ctypes.CDLL(None)  # loaded here: nothing may be imported between fork and exec
+
+
+def _end_with_parent() -> None:
+    """In the child: SIGTERM when the supervisor dies, however it dies."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 @dataclass(slots=True)
@@ -31,21 +45,27 @@ class Child:
     pause: float = RESTART_SECONDS
     started: float = 0.0
     restart_at: float = 0.0
-    deaths: int = field(default=0)
+    deaths: int = 0
 
     def start(self) -> None:
-        # A group of its own: Ctrl-C in the terminal reaches the supervisor, which decides the
-        # order.
-        self.process = subprocess.Popen(self.argv, start_new_session=True)
+        """Start it, in a session of its own: Ctrl-C in the terminal is the supervisor's to hear."""
+        self.process = subprocess.Popen(
+            self.argv, start_new_session=True, preexec_fn=_end_with_parent
+        )
         self.started = time.monotonic()
 
     @property
-    def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+    def status(self) -> int | None:
+        """Its exit status, None while it runs."""
+        return self.process.poll() if self.process is not None else None
 
     def signal(self, number: int) -> None:
-        if self.alive and self.process is not None:
+        if self.process is not None and self.status is None:
             self.process.send_signal(number)
+
+    def wait(self) -> None:
+        if self.process is not None:
+            self.process.wait()
 
 
 class Supervisor:
@@ -67,48 +87,41 @@ class Supervisor:
         """Run until told to stop. 0, or 1 when the coordinator cannot be started."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        for child in self._children():
-            child.start()
+        try:
+            for child in self._children():
+                child.start()
+            status = self._supervise()
+            self._stop()
+        finally:  # whatever happened, nothing is left running
+            for child in self._children():
+                child.signal(signal.SIGKILL)
+        return status
+
+    def _supervise(self) -> int:
+        """Start again what dies, until a signal or the coordinator's own end."""
         while not self._signals:
-            if not self.coordinator.alive and not self._expected(self.coordinator):
-                self._stop_agents()
+            if self.coordinator.status == 0:
+                return 0  # an operator drained it: our work is done
+            if self.coordinator.deaths == 0 and self.coordinator.status in HOPELESS:
                 return 1
             for child in self._children():
-                self._revive(child)
-            if self.coordinator.process and self.coordinator.process.poll() == 0:
-                break  # it was drained by an operator: our work is done
+                if child.status is not None:
+                    self._revive(child)
             self._wake.wait(0.1)
             self._wake.clear()
-        self._stop()
         return 0
 
     def _children(self) -> list[Child]:
         return [self.coordinator, *self.agents]
 
-    def _expected(self, child: Child) -> bool:
-        """Whether the death is worth another start: not when the very first start failed at
-        once.
-        """
-        return (
-            child.deaths > 0
-            or time.monotonic() - child.started > 1.0
-            or (
-                child.process is not None and child.process.returncode in (0, -signal.SIGKILL, None)
-            )
-        )
-
     def _revive(self, child: Child) -> None:
-        if child.alive or (
-            child is self.coordinator and child.process and child.process.poll() == 0
-        ):
-            return
         now = time.monotonic()
         if not child.restart_at:
-            status = child.process.returncode if child.process else None
-            child.pause = RESTART_SECONDS if now - child.started > STEADY_SECONDS else child.pause
+            steady = now - child.started > STEADY_SECONDS
+            child.pause = RESTART_SECONDS if steady else child.pause
             child.restart_at = now + child.pause
             child.deaths += 1
-            print(f"{child.name} ended ({status}); again in {child.pause:.1f} s", file=sys.stderr)
+            log.warning("%s ended (%s); again in %.1f s", child.name, child.status, child.pause)
         elif now >= child.restart_at:
             child.pause = min(child.pause * 2, RESTART_SECONDS_MAX)
             child.restart_at = 0.0
@@ -124,16 +137,11 @@ class Supervisor:
     def _stop(self) -> None:
         """The coordinator drains while its agents still work; then they go."""
         self.coordinator.signal(signal.SIGTERM)
-        if self.coordinator.process is not None:
-            self.coordinator.process.wait()
-        self._stop_agents()
-
-    def _stop_agents(self) -> None:
+        self.coordinator.wait()
         for child in self.agents:
             child.signal(signal.SIGTERM)
         for child in self.agents:
-            if child.process is not None:
-                child.process.wait()
+            child.wait()
 
 
 def default_roles() -> list[str]:

@@ -75,7 +75,6 @@ def prepare(
         NameTakenError: a living process has this peer name.
         TransportError: no transport of the list can be had.
     """
-    instance.make_dirs()
     reasons: list[str] = []
     for kind in transports:
         if kind == "unix":
@@ -85,6 +84,7 @@ def prepare(
         if "unix" in transports and _serves_socket_only(instance):
             reasons.append("the coordinator has none")
             continue
+        instance.make_dirs()
         try:
             inbox = mqueue.OwnedQueue(
                 instance.ledger_dir, instance.peer_queue(name), slots, slot_bytes

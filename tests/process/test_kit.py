@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -281,24 +282,24 @@ def test_many_tasks_list_in_pages(local: Client) -> None:
 
 @pytest.mark.usefixtures("kit")
 def test_events_tell_every_change(local: Client) -> None:
-    with Client() as other:
-        events = other.watch(timeout=30)
-        local_events = []
-        # The watch begins with the first step of the generator: let it, in a thread of its own.
-        import threading
+    seen: list[tuple[str, str]] = []
 
-        def collect() -> None:
-            for event in events:
-                if event["task"] == "seen":
-                    local_events.append(event["state"])
-                    if event["state"] == "done":
-                        return
+    def collect() -> None:
+        with Client() as other:
+            for event in other.watch(timeout=60):
+                seen.append((event["task"], event["state"]))
+                if seen[-1] == ("seen", "done"):
+                    return
 
-        thread = threading.Thread(target=collect)
-        thread.start()
-        until(lambda: other.session.on_event is not None, what="the watch")
-        other.ping()
-        local.call("UPPER", "x", task="seen", timeout=30)
-        thread.join(30)
-        assert not thread.is_alive()
-    assert local_events == ["ready", "leased", "done"]
+    thread = threading.Thread(target=collect)
+    thread.start()
+
+    def watching() -> bool:
+        local.call("UPPER", "probe", timeout=30)
+        return bool(seen)
+
+    until(watching, what="the watch to begin")
+    local.call("UPPER", "x", task="seen", timeout=30)
+    thread.join(60)
+    assert not thread.is_alive()
+    assert [state for task, state in seen if task == "seen"] == ["ready", "leased", "done"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from ganglion.clients import Client
 from ganglion.protocol.session import DeadlineError, TaskBuriedError, TaskCancelledError
 from support.instance import Sandbox
 from support.line import pings
-from support.process import Process, Spawn
+from support.process import Process, Spawn, program
 from support.until import until
 
 KIT = str(Path(__file__).parent / "roles" / "kit.py")
@@ -45,6 +46,41 @@ def test_up_starts_again_what_dies_and_drains_at_the_end(spawn: Spawn, instance:
     assert "coordinator ended (-9)" in up.stderr
     up.terminate()
     assert up.wait() == 0
+
+
+def test_nothing_outlives_a_killed_supervisor(spawn: Spawn, instance: Sandbox) -> None:
+    up = spawn("gangliond", "up", KIT).ready(instance.socket)
+    until(lambda: len(spawn.agents()) == 1, what="the agent")
+    up.kill()
+    until(lambda: not instance.processes(), what="coordinator and agent to end")
+
+
+def test_up_lives_on_when_nobody_reads_what_it_says(spawn: Spawn, instance: Sandbox) -> None:
+    reader, writer = os.pipe()
+    up = subprocess.Popen([*program("gangliond"), "up", KIT], stderr=writer)
+    os.close(writer)
+    os.close(reader)
+    until(lambda: pings(instance.socket), what="the coordinator")
+    until(lambda: len(spawn.agents()) == 1, what="the agent")
+    with Client() as client:
+        os.kill(agent_pid(client), signal.SIGKILL)
+        assert client.call("UPPER", "again", timeout=60).payload == b"AGAIN"
+    up.terminate()
+    assert up.wait(60) == 0
+
+
+def test_an_agent_leaves_without_its_coordinator(coordinator: Process, spawn: Spawn) -> None:
+    agent = spawn.agent(KIT)
+    coordinator.terminate()
+    assert coordinator.wait() == 0
+    agent.terminate()
+    assert agent.wait(timeout=15) == 0
+
+
+def test_looking_makes_nothing(spawn: Spawn, instance: Sandbox) -> None:
+    done = spawn.run("ganglion", "status")
+    assert done.returncode == 69
+    assert not instance.names.runtime_dir.exists()
 
 
 def test_up_names_an_unknown_role(spawn: Spawn) -> None:
