@@ -89,8 +89,7 @@ class Workers:
         """
         self._leaving = True
         left = list(self.running.values())
-        for task in left:
-            self.send(outcomes.released(task))
+        self.send(b"".join(outcomes.released(task) for task in left))
         stops = []
         for task in left:
             task.cancelled = True
