@@ -42,6 +42,7 @@ from ganglion.protocol.transport.endpoint import (
     NoCoordinatorError,
     choose,
     no_coordinator,
+    no_welcome,
 )
 from ganglion.protocol.transport.ledger import is_owned
 
@@ -84,7 +85,12 @@ class AsyncClient:
         self._watchdog = loop.create_task(self._watch_coordinator())
         body = json.dumps(registration(self._endpoint.inbox_name)).encode()
         try:
-            await self._request("REGISTER", self._endpoint.name, body)
+            # One limit for sending and waiting: a stopped coordinator's queue may be full as well.
+            request = self._request("REGISTER", self._endpoint.name, body)
+            await asyncio.wait_for(request, self.timeout)
+        except (DeadlineError, asyncio.TimeoutError):
+            await self.close()
+            raise DeadlineError(no_welcome(self.instance)) from None
         except BaseException:
             await self.close()
             raise

@@ -39,6 +39,7 @@ from ganglion.protocol.transport.endpoint import (
     NoCoordinatorError,
     choose,
     no_coordinator,
+    no_welcome,
 )
 from ganglion.protocol.transport.ledger import is_owned
 
@@ -61,6 +62,7 @@ class Client:
 
     Raises:
         NoCoordinatorError: none serves the instance.
+        DeadlineError: one does, but did not answer in time.
         TransportError: no transport can be had (the text says why).
     """
 
@@ -91,7 +93,15 @@ class Client:
 
     def _register(self) -> None:
         body = json.dumps(registration(self._endpoint.inbox_name)).encode()
-        self._request("REGISTER", self._endpoint.name, body)
+        waiter, line = self.session.request("REGISTER", self._endpoint.name, body)
+        # One limit for both: a stopped coordinator's queue may be full as well.
+        deadline = time.monotonic() + self.timeout
+        try:
+            self._send(line, deadline)
+            self._wait(lambda: waiter.done, deadline, "CONTROL:REGISTER")
+        except DeadlineError:
+            raise DeadlineError(no_welcome(self.instance)) from None
+        waiter.result()
 
     @property
     def transport(self) -> str:

@@ -12,6 +12,7 @@ from hypothesis import settings
 from support.instance import Sandbox
 from support.limit import limit
 from support.process import Process, Spawn
+from support.shell import Shell
 
 # A busy machine must not fail a law.
 settings.register_profile("ganglion", deadline=None, print_blob=True)
@@ -102,3 +103,12 @@ def spawn(instance: Sandbox, request: pytest.FixtureRequest, tmp_path: Path) -> 
 def coordinator(spawn: Spawn) -> Process:
     """A coordinator that answers."""
     return spawn.coordinator()
+
+
+@pytest.fixture
+def shell(coordinator: Process, spawn: Spawn) -> Iterator[Shell]:
+    """A shell beside a coordinator without agents."""
+    found = Shell(spawn)
+    yield found
+    if coordinator.returncode is None:  # what is unfinished would hold up its drain
+        found.pipe("ganglion tasks --names --state ready | xargs -r ganglion cancel")

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ganglion.clients.client import Client
     from ganglion.protocol.config import Config
 
+CONNECT_S = 10.0  # what an answer of the coordinator itself may take
+CONNECT_S_MIN = 1.0  # a --timeout of a few ms is meant for the task, not for the welcome
+
 
 class Context:
     """The surroundings of one run of one command."""
@@ -35,14 +38,22 @@ class Context:
         }
         return Config(getattr(self.args, "config", None), flags)
 
-    def client(self, timeout: float = 10.0) -> Client:
+    def client(self, timeout: float | None = None) -> Client:
         """A connection to the coordinator.
+
+        Args:
+            timeout: seconds that an answer of its own may take; None: what ``--timeout`` leaves.
 
         Raises:
             NoCoordinatorError: none serves the instance.
+            DeadlineError: it does not answer in time.
         """
         from ganglion.clients.client import Client
 
+        if timeout is None:
+            given_ms: int | None = getattr(self.args, "timeout", None)
+            timeout = CONNECT_S if given_ms is None else given_ms / 1000
+            timeout = max(CONNECT_S_MIN, min(CONNECT_S, timeout))
         config = self.config
         self._log()
         client = Client(config.instance, transport=config["instance.transport"], timeout=timeout)

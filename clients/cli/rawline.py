@@ -18,6 +18,7 @@ from ganglion.protocol.transport.endpoint import (
     NoCoordinatorError,
     choose,
     no_coordinator,
+    no_welcome,
 )
 from ganglion.protocol.transport.ledger import is_owned
 
@@ -60,7 +61,7 @@ class RawLine:
                 if message.verb == VERB["REJECTED"]:
                     raise rejection(message)
             self.check_alive()
-        raise DeadlineError("the coordinator does not answer")
+        raise DeadlineError(no_welcome(self.instance))
 
     def fileno(self) -> int:
         return int(lib.gn_link_read_fd(self._link))

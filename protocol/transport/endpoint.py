@@ -175,3 +175,11 @@ def no_coordinator(instance: Instance) -> str:
         f"no coordinator serves instance {instance.name!r} ({instance.socket_path}); "
         "start one with: gangliond coordinator"
     )
+
+
+def no_welcome(instance: Instance) -> str:
+    """What to say when a coordinator is there and does not answer a peer that registers."""
+    return (
+        f"the coordinator of instance {instance.name!r} does not answer (stopped or busy); "
+        "try again"
+    )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ganglion.clients import AsyncClient
+from ganglion.clients import AsyncClient, Client
 from ganglion.protocol.errors import StateError
 from ganglion.protocol.session import DeadlineError, TaskBuriedError
 from support.process import Process, Spawn
@@ -88,3 +90,20 @@ def test_a_lost_coordinator_is_told_to_all(
 
     run(work())
     spawn.coordinator().terminate()  # the next one cleans up after it
+
+
+@pytest.mark.parametrize("transport", ["mqueue", "unix"])
+def test_a_coordinator_that_does_not_answer_is_said(coordinator: Process, transport: str) -> None:
+    words = r"coordinator of instance '.*' does not answer \(stopped or busy\); try again"
+
+    async def work() -> None:
+        with pytest.raises(DeadlineError, match=words):
+            await AsyncClient(transport=transport, timeout=0.2).connect()
+
+    os.kill(coordinator.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(DeadlineError, match=words):
+            Client(transport=transport, timeout=0.2)
+        run(work())
+    finally:
+        os.kill(coordinator.pid, signal.SIGCONT)
