@@ -8,8 +8,10 @@ import signal
 import posix_ipc
 import pytest
 
-from support.process import Process
-from support.shell import Shell
+from ganglion.clients.cli import drain
+from support.process import Process, Spawn
+from support.shell import Shell, state
+from support.until import until
 
 
 @pytest.mark.parametrize(
@@ -45,3 +47,42 @@ def fill(queue: str) -> None:
         pass
     finally:
         descriptor.close()
+
+
+# -- drain ------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("coordinator")
+def test_drain_says_once_what_it_waits_for(shell: Shell) -> None:
+    shell("call", "NOPE", "--each", "--no-wait", "--task", "n", stdin=b"a\nb\nc\n").ok()
+    done = shell("drain", "--timeout", "4s")
+    assert (done.status, done.out) == (75, "")
+    first, last = done.err.splitlines()
+    assert first == (
+        "ganglion: waiting for 3 unfinished tasks (NOPE: 3 ready, no agent); "
+        "Ctrl-C leaves it draining; ganglion tasks --state ready lists them"
+    )
+    assert "not drained within --timeout: 3 unfinished tasks" in last
+    shell("cancel", "n-1", "n-2", "n-3").ok()
+    shell.spawn.all[0].wait()
+
+
+def test_drain_of_a_busy_agent_says_so_too(shell: Shell, spawn: Spawn) -> None:
+    agent = spawn("ganglion", "serve", "SLOW", "--", "sleep", "600")
+    until(lambda: bool(spawn.agents()), what="the agent")
+    shell("call", "SLOW", "x", "--task", "t1", "--no-wait").ok()
+    until(lambda: state(shell, "t1") == "leased", what="the task")
+    (name,) = spawn.agents()
+    done = shell("drain", name, "--timeout", "3s")
+    assert done.status == 75
+    words = f"waiting for 1 unfinished task that {name} holds; Ctrl-C leaves it draining; "
+    assert done.err.count(words + "ganglion tasks --state leased lists them") == 1
+    shell("cancel", "t1").ok()
+    assert agent.wait() == 0
+
+
+def test_what_a_drain_waits_for() -> None:
+    assert drain.unfinished({"A": {"done": 3}}) == (0, "the coordinator to end", "")
+    many = {f"A{n}": {"leased": n, "agents": 1, "paused": n == 5} for n in range(1, 6)}
+    words = "15 unfinished tasks (A5: 5 leased, paused; A4: 4 leased; A3: 3 leased; 2 more actions)"
+    assert drain.unfinished(many) == (15, words, "leased")
