@@ -37,6 +37,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from ganglion.protocol.transport.endpoint import NoCoordinatorError
 
     with context.client() as client:
+        # The coordinator takes a word that is no agent's name for a request's: it would drain.
+        if args.agent is not None and all(a.get("name") != args.agent for a in client.agents()):
+            raise CommandError(f"no agent is called {args.agent!r} (see: ganglion agents)")
         client.drain(args.agent)
         if args.no_wait:
             return _say("draining", args, context)

@@ -81,6 +81,14 @@ def test_drain_of_a_busy_agent_says_so_too(shell: Shell, spawn: Spawn) -> None:
     assert agent.wait() == 0
 
 
+@pytest.mark.usefixtures("coordinator")
+def test_drain_of_an_agent_that_is_not_there_drains_nothing(shell: Shell) -> None:
+    done = shell("drain", "nobody")
+    assert (done.status, done.out) == (1, "")
+    assert "no agent is called 'nobody'" in done.err
+    assert shell("status", "--json").json()["draining"] is False
+
+
 def test_what_a_drain_waits_for() -> None:
     assert drain.unfinished({"A": {"done": 3}}) == (0, "the coordinator to end", "")
     many = {f"A{n}": {"leased": n, "agents": 1, "paused": n == 5} for n in range(1, 6)}
