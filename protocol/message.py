@@ -336,6 +336,11 @@ class StreamParser:
         """Bytes of the unfinished message held now."""
         return len(self._pending)
 
+    @property
+    def skipping(self) -> int:
+        """Bytes still to come of a payload over the limit: what its ``len=`` claims, less what came."""
+        return int(self._parser.skip)
+
     def feed(self, data: bytes | bytearray | memoryview) -> list[Message | ProtocolError]:
         """The messages that ``data`` completes, and an error for all that is none."""
         self._pending += data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import select
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,16 @@ def run(args: argparse.Namespace, context: Context) -> int:
         return Send(args, context, line).run()
 
 
+def claim(header: bytes) -> int:
+    """The payload's bytes that a header claims.
+
+    >>> claim(b"DATA:X:x;prio=9;len=12")
+    12
+    """
+    found = re.findall(rb";len=([0-9]+)", header)
+    return int(found[-1]) if found else 0
+
+
 class Send:
     """One loop over stdin and the line; memory is bounded by the window."""
 
@@ -82,6 +93,7 @@ class Send:
         self._fence = f"{line.name}-end".encode()
         self._fence_sent = self._fence_back = False
         self._names = 0
+        self._too_big = b""  # the last header of a payload over the limit
 
     def run(self) -> int:
         from ganglion.protocol.transport.endpoint import NoCoordinatorError
@@ -215,8 +227,25 @@ class Send:
             self._end_of_input()
 
     def _end_of_input(self) -> None:
-        self._take(self._parser.close())
+        pending, skipping = self._parser.pending, self._parser.skipping
+        items = self._parser.close()
+        self._take(items)
         self._ended = True
+        last = items[-1] if items else None
+        if skipping:
+            self._say_swallowed(self._too_big, claim(self._too_big) - skipping)
+        elif isinstance(last, Exception) and last.code == "truncated":
+            self._say_swallowed(last.raw, pending - len(last.raw) - 1)
+
+    def _say_swallowed(self, header: bytes, taken: int) -> None:
+        """Lines behind a ``len=`` that is wrong are not read as lines: say so."""
+        from ganglion.clients.cli.context import say
+
+        shown = header.decode("ascii", "replace")
+        say(
+            f"stdin ended inside a payload: the {taken} bytes behind {shown!r} were taken as its "
+            f"payload, of which len= claims {claim(header)}"
+        )
 
     def _take(self, items: list[Message | ProtocolError]) -> None:
         for item in items:
@@ -224,6 +253,8 @@ class Send:
                 from ganglion.protocol.errors import code_text
 
                 self._refuse(item.task, item.code, item.words or code_text(item.code))
+                if item.code == "too_big":
+                    self._too_big = item.raw
             else:
                 self._parsed.append(item)
 

@@ -94,3 +94,28 @@ def test_what_a_drain_waits_for() -> None:
     many = {f"A{n}": {"leased": n, "agents": 1, "paused": n == 5} for n in range(1, 6)}
     words = "15 unfinished tasks (A5: 5 leased, paused; A4: 4 leased; A3: 3 leased; 2 more actions)"
     assert drain.unfinished(many) == (15, words, "leased")
+
+
+# -- send -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "code"), [("99999999999", "too_big"), ("500", "truncated")])
+@pytest.mark.usefixtures("coordinator")
+def test_a_len_that_swallows_the_lines_behind_it_is_said(
+    shell: Shell, size: str, code: str
+) -> None:
+    text = f"CONTROL:PING:p\nDATA:X:x;len={size}:abc\nDATA:X:z:ok\n"
+    done = shell("send", stdin=text.encode())
+    assert done.status == 1
+    assert done.out.splitlines()[-1].startswith("ACK:PONG:p")
+    assert f"RESPONSE:REJECTED:x:{code} " in done.out
+    assert done.err == (
+        f"ganglion: stdin ended inside a payload: the 16 bytes behind 'DATA:X:x;len={size}' were "
+        f"taken as its payload, of which len= claims {size}\n"
+    )
+
+
+@pytest.mark.usefixtures("coordinator")
+def test_a_payload_that_is_whole_swallows_nothing(shell: Shell) -> None:
+    done = shell("send", "--no-wait", stdin=b"DATA:X:x;len=3:abc\nDATA:X:z:ok\n").ok()
+    assert (done.out, done.err) == ("ACK:RECEIVED:x\nACK:RECEIVED:z\n", "")
