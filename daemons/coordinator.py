@@ -79,7 +79,14 @@ class Coordinator:
         self._listener: socket.socket | None = None
         self._signals = 0
         self._drain_line: tuple[socket.socket, socket.socket] | None = None
-        self._open_inbox()
+        try:
+            self._open_inbox()
+        except ledger.NameTakenError as error:
+            raise ledger.NameTakenError(
+                f"a coordinator of instance {self.instance.name!r} already runs (pid {error.pid}); "
+                "choose another with --instance",
+                error.pid,
+            ) from None
         try:
             self._listener = unix.listen(self.instance.socket_path)
         except GanglionError:

@@ -21,6 +21,8 @@ from typing import Any
 from ganglion.protocol.errors import UsageError
 from ganglion.protocol.instance import SPIN_US, Instance, default_runtime_dir, default_state_dir
 
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -77,7 +79,7 @@ class Setting:
                 raise ValueError
         except (KeyError, TypeError, ValueError):
             raise UsageError(
-                f"{self.key} = {value!r} ({origin}): must be a {self.kind.__name__}"
+                f"{self.key} = {value!r} ({origin}): must be {_KINDS[self.kind]}"
                 + (" of 0 or more" if self.kind in (int, float) else "")
             ) from None
         return parsed

@@ -74,7 +74,12 @@ class Each:
     def _left(self) -> str:
         if len(self._waiting) == 1:
             return goes_on(self._waiting[0].submission.task)
-        return f"{self._done} results printed; {len(self._waiting)} more tasks go on"
+        parts = []
+        if self._done:
+            parts.append(f"{self._done} result{'s' * (self._done != 1)} printed")
+        if self._waiting:
+            parts.append(f"{len(self._waiting)} {'more ' * bool(self._done)}tasks go on")
+        return "; ".join(parts)
 
     # -- one turn -------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ganglion.clients.cli import waiting
 from ganglion.clients.cli.context import Context
 from ganglion.clients.cli.options import add_json, completes
 
@@ -20,6 +21,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     with context.client() as client:
         for action in args.actions:
             client.resume(action)
+            waiting.note_if_unserved(context, client, action, "resumed")
             if args.json:
                 context.out.json({"action": action, "status": "resumed"})
     return 0

@@ -107,10 +107,13 @@ class Send:
         except KeyboardInterrupt:
             if not self._args.follow:
                 self._out.flush()
-                words = f"{self._tracker.running} tasks go on (ganglion tasks)"
-                raise InterruptedCommand(words) from None
+                raise InterruptedCommand(self._left()) from None
         self._out.flush()
         return FAILED if self._tracker.bad else OK
+
+    def _left(self) -> str:
+        running = self._tracker.running
+        return f"{running} task{'s go' if running > 1 else ' goes'} on (ganglion tasks)" * (running > 0)
 
     def _step(self) -> bool:
         """Send, receive, print, sleep. False: all is done."""

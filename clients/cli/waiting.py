@@ -39,8 +39,19 @@ def wait(
         client.pump(STEP_S if limit is None else max(0.001, min(STEP_S, limit - now)))
 
 
+def is_served(client: Client, action: str) -> bool:
+    """Whether an agent serves the action now."""
+    return any(action in agent.get("actions", ()) for agent in client.agents())
+
+
+def note_if_unserved(context: Context, client: Client, action: str, done: str) -> None:
+    """A word about an action that nobody serves, for it may be misspelt; ``done`` is what was."""
+    if not is_served(client, action):
+        context.note(f"nobody serves {action}; {done} all the same")
+
+
 def _say_who_is_missing(context: Context, client: Client, action: str) -> None:
-    if any(action in agent.get("actions", ()) for agent in client.agents()):
+    if is_served(client, action):
         return
     starter = STARTERS.get(action, f"ganglion serve {action} -- COMMAND")
     context.note(f"no agent serves {action} now: the task waits for one (start one: {starter})")

@@ -22,7 +22,11 @@ from ganglion.protocol.errors import UsageError
 
 
 class NameTakenError(UsageError):
-    """A living process owns this name."""
+    """A living process owns this name; ``pid`` is its number, as text."""
+
+    def __init__(self, words: str, pid: str = "unknown") -> None:
+        super().__init__(words)
+        self.pid = pid
 
 
 def _lock(path: Path) -> int | None:
@@ -52,7 +56,7 @@ class Claim:
         fd = _lock(self.path)
         if fd is None:
             pid = self.path.read_text(errors="replace").strip() or "unknown"
-            raise NameTakenError(f"{queue} belongs to a living process (pid {pid})")
+            raise NameTakenError(f"{queue} belongs to a living process (pid {pid})", pid)
         self._fd: int | None = fd
         os.ftruncate(fd, 0)
         os.write(fd, f"{os.getpid()}\n".encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 
 import posix_ipc
 import pytest
@@ -119,3 +120,62 @@ def test_a_len_that_swallows_the_lines_behind_it_is_said(
 def test_a_payload_that_is_whole_swallows_nothing(shell: Shell) -> None:
     done = shell("send", "--no-wait", stdin=b"DATA:X:x;len=3:abc\nDATA:X:z:ok\n").ok()
     assert (done.out, done.err) == ("ACK:RECEIVED:x\nACK:RECEIVED:z\n", "")
+
+
+# -- words ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lines", [0, 1, 2])
+def test_ctrl_c_of_each_leaves_out_what_is_nothing(
+    shell: Shell, spawn: Spawn, lines: int
+) -> None:
+    words = ["", "ganglion: 1 result printed\n", "ganglion: 2 results printed\n"][lines]
+    agent = spawn("ganglion", "serve", "ECHO", "--", "cat")
+    until(lambda: bool(spawn.agents()), what="the agent")
+    process = shell.start("call", "ECHO", "--each", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"x\n" * lines)
+    process.stdin.flush()
+    for _ in range(lines):
+        assert process.stdout.readline() == b"x\n"
+    until(lambda: len(clients(shell)) == 1, what="the client")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err.decode()) == (130, words)
+    agent.terminate()
+    assert agent.wait() == 0
+
+
+@pytest.mark.usefixtures("coordinator")
+def test_ctrl_c_of_send_without_tasks_says_nothing(shell: Shell) -> None:
+    process = shell.start("send", stdin=subprocess.PIPE)
+    until(lambda: len(clients(shell)) == 1, what="the client")
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=20) == (b"", b"")
+    assert process.returncode == 130
+
+
+def clients(shell: Shell) -> list[str]:
+    """The queues of commands that run."""
+    return [name for name in shell.spawn.sandbox.queues() if ".c" in name]
+
+
+@pytest.mark.usefixtures("coordinator")
+def test_pausing_what_nobody_serves_is_said(shell: Shell) -> None:
+    for word in ("pause", "resume"):
+        done = shell(word, "NOSUCH").ok()
+        assert done.err == f"ganglion: nobody serves NOSUCH; {word}d all the same\n"
+        assert shell(word, "NOSUCH", "-q").ok().err == ""
+
+
+@pytest.mark.parametrize("transport", ["mqueue", "unix"])
+def test_a_second_coordinator_says_who_is_there(
+    coordinator: Process, spawn: Spawn, transport: str
+) -> None:
+    done = spawn.run("gangliond", "coordinator", "--transport", transport)
+    assert done.returncode == 64
+    assert done.stderr.decode() == (
+        f"gangliond: a coordinator of instance {spawn.sandbox.name!r} already runs "
+        f"(pid {coordinator.pid}); choose another with --instance\n"
+    )

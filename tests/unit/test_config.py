@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ganglion.protocol.config import BY_KEY, SETTINGS, Config
+from ganglion.protocol.config import BY_KEY, SETTINGS, Config, Setting
 from ganglion.protocol.errors import UsageError
 from ganglion.protocol.instance import Instance
 
@@ -42,13 +42,25 @@ def test_the_three_names_people_type() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "value", "words"),
+    [
+        (int, "abc", "must be a whole number of 0 or more"), (float, "x", "must be a number of 0"),
+        (bool, "maybe", "must be true or false"), (str, 5, "must be text"),
+    ],
+)  # fmt: skip
+def test_wrong_kinds_are_said_in_words(kind: type, value: object, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Setting("a.b", kind, None, "").parse(value, "command line")
+
+
+@pytest.mark.parametrize(
     ("text", "part"),
     [
         ("[coordinator]\ntrees = 5\n", "coordinator.trees"),
         ("tries = 5\n", "'tries'"),
-        ("[coordinator]\ntries = 'x'\n", "must be a int"),
+        ("[coordinator]\ntries = 'x'\n", "must be a whole number of 0 or more"),
         ("[coordinator]\ntries = -1\n", "0 or more"),
-        ("[coordinator]\ntries = true\n", "must be a int"),
+        ("[coordinator]\ntries = true\n", "must be a whole number of 0 or more"),
         ("[coordinator\n", "ganglion.toml"),
     ],
 )
