@@ -98,7 +98,8 @@ class Model(Tables):
             self.forget(self.spent[0])
         task = self.made(name, action, payload, params)
         if code := self.link(task, params.get("after", "")):
-            return self.reject(link, given, code)
+            words = self.missing(given, params["after"]) if code == "unknown_task" else ""
+            return self.reject(link, given, code, words)
         if not self.watch(task, link):
             self.unlink(task, 0)
             return self.reject(link, given, "busy")
@@ -140,6 +141,12 @@ class Model(Tables):
             self.respend(other)
         return ""
 
+    def missing(self, own: str, names: str) -> str:
+        """Which of these no task can wait for, in words."""
+        name = next(n for n in names.split(",") if n == own or n not in self.tasks)
+        why = "a task cannot wait for itself" if name == own else TEXTS["unknown_task"]
+        return f"after={name}: {why}"
+
     def start(self, task: Task, delay: int) -> None:
         lost = any(other.state in ("buried", "cancelled") for other in self.needs(task))
         if delay:
@@ -177,7 +184,7 @@ class Model(Tables):
         elif via:
             return self.go_on(task, payload, params, via.split(","), own)
         elif "after" in params and task.state == "leased":
-            self.failed(task, TEXTS["bad_param"], None)
+            self.failed(task, "after: there is no via= to go on to", None)
         else:
             shown = self.text(self.echo(task, own))
             task.result = f"RESPONSE:TASK_COMPLETED:{task.name}{shown}:{payload}\n".encode()
@@ -191,7 +198,7 @@ class Model(Tables):
         """Through via, when what after= names is done. A code: the lease stands."""
         code = self.link(task, params.get("after", ""))
         if code == "unknown_task":
-            self.failed(task, TEXTS[code], None)
+            self.failed(task, self.missing(task.name, params["after"]), None)
         if code:
             return code if code == "busy" else ""
         kept = {k: v for k, v in task.params.items() if k not in ("ct", "via", "after", *own)}

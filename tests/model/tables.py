@@ -38,8 +38,8 @@ class Tables:
             link.doomed = True
             self.doomed.insert(0, link)
 
-    def reject(self, link: Link | None, task: str, code: str) -> str:
-        self.say(link, f"RESPONSE:REJECTED:{task}:{code} {TEXTS[code]}")
+    def reject(self, link: Link | None, task: str, code: str, words: str = "") -> str:
+        self.say(link, f"RESPONSE:REJECTED:{task}:{code} {words or TEXTS[code]}")
         return code
 
     # ---- time ----

@@ -37,6 +37,14 @@ SUBMISSION = {
     "ct": ["text"],
     "ack": ["0"],
 }
+FAULTS = {
+    "prio=10": ("bad_number", "prio: 0 to 9"),
+    "ttl=0": ("bad_number", "ttl: at least 1, at most 4294967295"),
+    "tries=x": ("bad_number", "tries: at least 1, at most 65535"),
+    "lease=0": ("bad_number", "lease: at least 1, at most 4294967295"),
+    "via=b": ("bad_param", "via: action names (A-Z 0-9 _), a comma between two"),
+    "blob=1": ("bad_param", "blob: <64 hex digits>.<bytes>"),
+}
 # How often a kind of step is taken beside the others.
 KINDS = Counter(
     {"submit": 12, "complete": 8, "fail": 2, "release": 1, "bury": 2, "progress": 1, "take_output": 2, "take_all": 4}
@@ -279,9 +287,9 @@ class CoreAndModel(RuleBasedStateMachine):
 
     def nonsense(self, r: random.Random) -> None:
         link, name = self.a_link(r), r.choice(NAMES)
-        fault = r.choice(["prio=10", "ttl=0", "tries=0", "lease=0", "via=b", "blob=1"])
+        fault, (code, words) = r.choice(list(FAULTS.items()))
         self.send(link, f"DATA:A:{name};{fault}:x")
-        self.model.reject(link, name, "bad_param" if fault in ("via=b", "blob=1") else "bad_number")
+        self.model.reject(link, name, code, words)
 
     def cancel(self, r: random.Random) -> None:
         link, name = self.a_link(r), self.a_name(r)

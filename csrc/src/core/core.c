@@ -265,7 +265,7 @@ static void message(gn_core *core, struct gn_conn *in, const uint8_t *buf, const
     if (code == 0)
         carry_out(core, &x);
     else if (!core->replaying)
-        gn_reject(core, &x, code);
+        gn_reject_why(core, &x, code);
 }
 
 size_t gn_core_feed(gn_core *core, int64_t now_us, int link, const uint8_t *buf, size_t len, int final)

@@ -475,6 +475,7 @@ int gn_comma_next(const uint8_t **at, const uint8_t *end, char *dst, size_t cap,
 
 /* ---- blobs.c -------------------------------------------------------------------------------------------------- */
 
+int gn_via_is_sane(const uint8_t *at, size_t len);
 int gn_blob_is(const char *value, size_t len);
 uint32_t gn_blob_ref(gn_core *core, const char *value, size_t len); /* GN_NIL: out of memory */
 void gn_blob_unref(gn_core *core, uint32_t blob);
@@ -515,10 +516,18 @@ void gn_effect_list(gn_core *core, struct gn_conn *c);
 void gn_say(gn_core *core, uint32_t conn, const char *verb, const char *task, size_t task_len, const char *params,
             const char *payload, size_t payload_len);
 void gn_reject(gn_core *core, const struct gn_ctx *x, int code);
-void gn_reject_to(gn_core *core, uint32_t conn, const char *task, size_t task_len, int code);
+/* The same, saying which of its parameters is to blame. */
+void gn_reject_why(gn_core *core, const struct gn_ctx *x, int code);
+void gn_reject_words(gn_core *core, const struct gn_ctx *x, int code, const char *words, size_t len);
 void gn_done(gn_core *core, const struct gn_ctx *x);
 /* A refusal to somebody we have no link to: one to `inbox` is opened for it and closed again. */
-void gn_reject_inbox(gn_core *core, const struct gn_ctx *x, const char *inbox, int code);
+void gn_reject_inbox(gn_core *core, const struct gn_ctx *x, const char *inbox, int code, const char *words);
+
+/* ---- why.c ---------------------------------------------------------------------------------------------------------- */
+
+#define GN_WHY_BYTES_MAX 320 /* a name of after= as written, and the longest words around it */
+_Static_assert(3 * GN_TASK_BYTES_MAX + 100 <= GN_WHY_BYTES_MAX, "any name fits");
+size_t gn_why(const gn_core *core, const struct gn_ctx *x, int code, char *dst); /* not NUL-terminated */
 
 /* ---- text.c, json.c -------------------------------------------------------------------------------------------------- */
 

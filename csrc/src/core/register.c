@@ -10,6 +10,9 @@ struct enrolment {
     struct gn_json_value actions; /* a list, or text NULL */
 };
 
+#define NOT_JSON "not a flat JSON object"
+_Static_assert(GN_REGISTER_BYTES_MAX == 1024 && GN_SLOTS_MAX == 65535 && GN_SERVES_MAX == 64, "as the words say");
+
 static int read_run(const struct gn_json_value *v, struct enrolment *e)
 {
     if (v->kind == GN_JSON_STRING)
@@ -34,32 +37,40 @@ static int actions_are_sane(struct gn_json_value list)
     return n <= GN_SERVES_MAX;
 }
 
-static int read_enrolment(const struct gn_ctx *x, struct enrolment *e)
+/* NULL, or what is wrong. */
+static const char *read_enrolment(const struct gn_ctx *x, struct enrolment *e)
 {
     struct gn_json j;
     struct gn_json_value v;
     char key[32];
     int more;
     *e = (struct enrolment){.slots = 1};
-    if (x->m->payload.len > GN_REGISTER_BYTES_MAX || !gn_json_open(&j, x->buf + x->m->payload.off, x->m->payload.len))
-        return 0;
+    if (x->m->payload.len > GN_REGISTER_BYTES_MAX)
+        return "at most 1024 bytes";
+    if (!gn_json_open(&j, x->buf + x->m->payload.off, x->m->payload.len))
+        return NOT_JSON;
     while ((more = gn_json_next(&j, key, sizeof key, &v)) > 0) {
         int ok = 1;
+        const char *wrong = NULL;
         if (strcmp(key, "inbox") == 0) {
             ok = gn_json_string(&v, e->inbox, sizeof e->inbox) > 0;
+            wrong = "inbox: the name of a queue, less than 252 bytes";
         } else if (strcmp(key, "run") == 0) {
             ok = read_run(&v, e);
+            wrong = "run: text or a number, at most 60 bytes";
         } else if (strcmp(key, "slots") == 0) {
             ok = v.kind == GN_JSON_NUMBER && gn_read_u64((const char *)v.text, v.len, &e->slots) && e->slots >= 1 &&
                  e->slots <= GN_SLOTS_MAX;
+            wrong = "slots: 1 to 65535";
         } else if (strcmp(key, "actions") == 0) {
             ok = v.kind == GN_JSON_LIST && actions_are_sane(v);
+            wrong = "actions: at most 64, a list of action names (A-Z 0-9 _)";
             e->actions = v;
         }
         if (!ok)
-            return 0;
+            return wrong;
     }
-    return more == 0;
+    return more == 0 ? NULL : NOT_JSON;
 }
 
 /* The actions of e, each once and each counted as served; or GN_BUSY and nothing counted. */
@@ -207,21 +218,26 @@ static int enrol(gn_core *core, const struct gn_ctx *x, const struct enrolment *
 void gn_verb_register(gn_core *core, const struct gn_ctx *x)
 {
     struct enrolment e;
-    int code = x->m->task.len == 0 ? GN_BAD_TASK : read_enrolment(x, &e) ? 0 : GN_BAD_PAYLOAD;
-    int stream = gn_conn_at(core, x->link)->kind == GN_LINK_STREAM;
-    if (code == 0 && !stream && e.inbox[0] == 0)
-        code = GN_BAD_PAYLOAD;
-    if (code != 0) {
-        gn_reject(core, x, code);
+    if (x->m->task.len == 0) {
+        gn_reject(core, x, GN_BAD_TASK);
         return;
     }
-    code = enrol(core, x, &e);
+    const char *wrong = read_enrolment(x, &e);
+    int stream = gn_conn_at(core, x->link)->kind == GN_LINK_STREAM;
+    if (wrong == NULL && !stream && e.inbox[0] == 0)
+        wrong = "inbox: the queue to answer to is not given";
+    if (wrong != NULL) {
+        gn_reject_words(core, x, GN_BAD_PAYLOAD, wrong, strlen(wrong));
+        return;
+    }
+    int code = enrol(core, x, &e);
     if (code == 0)
         return;
+    wrong = code == GN_BAD_PAYLOAD ? "inbox: another peer has this queue" : gn_code_text(code);
     if (stream || x->conn != GN_NIL)
-        gn_reject(core, x, code);
+        gn_reject_words(core, x, code, wrong, strlen(wrong));
     else
-        gn_reject_inbox(core, x, e.inbox, code);
+        gn_reject_inbox(core, x, e.inbox, code, wrong);
 }
 
 /* The peer a HEARTBEAT or BYE is about: the one it names; on a stream that must be the one registered there. */
@@ -243,7 +259,7 @@ static void nobody_known(gn_core *core, const struct gn_ctx *x)
         n = gn_unescape(x->buf + inbox.off, inbox.len, address, sizeof address - 1);
     if (n > 0 && memchr(address, 0, (size_t)n) == NULL) {
         address[n] = 0;
-        gn_reject_inbox(core, x, (const char *)address, GN_UNKNOWN_SENDER);
+        gn_reject_inbox(core, x, (const char *)address, GN_UNKNOWN_SENDER, gn_code_text(GN_UNKNOWN_SENDER));
     } else {
         gn_reject(core, x, GN_UNKNOWN_SENDER);
     }

@@ -40,24 +40,35 @@ void gn_say(gn_core *core, uint32_t conn, const char *verb, const char *task, si
     gn_out_plain(core, c, n);
 }
 
-void gn_reject_to(gn_core *core, uint32_t conn, const char *task, size_t task_len, int code)
+static void refuse(gn_core *core, const struct gn_ctx *x, uint32_t conn, int code, const char *words, size_t len)
 {
     core->n.rejected++;
     core->n.busy += code == GN_BUSY;
     core->n.stale += code == GN_STALE;
     if (conn == GN_NIL)
         return;
-    char text[256];
-    size_t n = strlen(gn_code_word(code)), words = strlen(gn_code_text(code));
+    char text[32 + GN_WHY_BYTES_MAX]; /* the registry's words and texts are far shorter */
+    size_t n = strlen(gn_code_word(code));
     memcpy(text, gn_code_word(code), n);
     text[n++] = ' ';
-    memcpy(text + n, gn_code_text(code), words); /* the registry's texts are far shorter than this buffer */
-    gn_say(core, conn, "RESPONSE:REJECTED", task, task_len, NULL, text, n + words);
+    memcpy(text + n, words, len);
+    gn_say(core, conn, "RESPONSE:REJECTED", gn_chars(x->buf, x->m->task), x->m->task.len, NULL, text, n + len);
+}
+
+void gn_reject_words(gn_core *core, const struct gn_ctx *x, int code, const char *words, size_t len)
+{
+    refuse(core, x, x->conn, code, words, len);
 }
 
 void gn_reject(gn_core *core, const struct gn_ctx *x, int code)
 {
-    gn_reject_to(core, x->conn, gn_chars(x->buf, x->m->task), x->m->task.len, code);
+    refuse(core, x, x->conn, code, gn_code_text(code), strlen(gn_code_text(code)));
+}
+
+void gn_reject_why(gn_core *core, const struct gn_ctx *x, int code)
+{
+    char words[GN_WHY_BYTES_MAX];
+    refuse(core, x, x->conn, code, words, gn_why(core, x, code, words));
 }
 
 void gn_done(gn_core *core, const struct gn_ctx *x)
@@ -65,13 +76,13 @@ void gn_done(gn_core *core, const struct gn_ctx *x)
     gn_say(core, x->conn, "ACK:DONE", gn_chars(x->buf, x->m->task), x->m->task.len, NULL, NULL, 0);
 }
 
-void gn_reject_inbox(gn_core *core, const struct gn_ctx *x, const char *inbox, int code)
+void gn_reject_inbox(gn_core *core, const struct gn_ctx *x, const char *inbox, int code, const char *words)
 {
     struct gn_conn *c = gn_conn_by_address(core, inbox);
     struct gn_conn *fresh = NULL;
     if (c == NULL)
         c = fresh = gn_conn_ask_open(core, inbox);
-    gn_reject_to(core, c == NULL ? GN_NIL : c->self, gn_chars(x->buf, x->m->task), x->m->task.len, code);
+    refuse(core, x, c == NULL ? GN_NIL : c->self, code, words, strlen(words));
     if (fresh != NULL)
         gn_conn_close(core, fresh);
 }

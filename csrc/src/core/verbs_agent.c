@@ -166,7 +166,8 @@ static int completed(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
     if (code == 0 || code == GN_BUSY || code == GN_NO_MEMORY)
         return code;
     gn_journal_own(core, t, "RESPONSE:TASK_FAILED", gn_code_word(code));
-    fail(core, t, x, GN_REASON_TRIES, gn_code_text(code), strlen(gn_code_text(code)), 0);
+    char words[GN_WHY_BYTES_MAX];
+    fail(core, t, x, GN_REASON_TRIES, words, gn_why(core, x, code, words), 0);
     return 0;
 }
 
@@ -262,8 +263,10 @@ void gn_verb_outcome(gn_core *core, const struct gn_ctx *x)
         code = gn_journal_reserve(core, x);
     if (code == 0)
         code = apply(core, t, x);
-    if (code != 0)
+    if (code != 0 && t == NULL)
         gn_reject(core, x, code);
+    else if (code != 0)
+        gn_reject_why(core, x, code);
     else if (x->p.ack > 0)
         gn_done(core, x);
 }

@@ -18,7 +18,7 @@ static int times_are_sane(const gn_params *p)
            !(p->present & GN_BIT(LEASE) && p->lease == 0) && !(p->present & GN_BIT(TRIES) && p->tries == 0);
 }
 
-static int via_is_sane(const uint8_t *at, size_t len)
+int gn_via_is_sane(const uint8_t *at, size_t len)
 {
     const uint8_t *end = at + len;
     char name[GN_ACTION_BYTES_MAX];
@@ -37,7 +37,7 @@ static int check(const gn_core *core, const struct gn_ctx *x)
         return 0;
     if (!times_are_sane(p))
         return GN_BAD_NUMBER;
-    if (p->present & GN_BIT(VIA) && !via_is_sane(x->buf + p->via.off, p->via.len))
+    if (p->present & GN_BIT(VIA) && !gn_via_is_sane(x->buf + p->via.off, p->via.len))
         return GN_BAD_PARAM;
     if (p->present & GN_BIT(BLOB) && !gn_blob_is(gn_chars(x->buf, p->blob), p->blob.len))
         return GN_BAD_PARAM;
@@ -196,7 +196,7 @@ void gn_verb_submit(gn_core *core, const struct gn_ctx *x)
     if (code == 0)
         code = prepare(core, x, name, name_len, &t);
     if (code != 0)
-        gn_reject(core, x, code);
+        gn_reject_why(core, x, code);
     else
         take_in(core, x, t, content);
 }
