@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import subprocess
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, TypeVar
@@ -36,31 +37,31 @@ class TargetError(Exception):
     """The target started and then went wrong: its figures of this run are not to be trusted."""
 
 
-class Target:
+class Target(ABC):
     """Something that answers tasks. As a context manager, it is stopped whatever happens."""
 
     name: ClassVar[str]
     max_window: ClassVar[int | None] = None  # the most tasks in flight, where bounded
 
-    def install(self) -> None:
+    def install(self) -> None:  # noqa: B027 - most targets need nothing
         """Install through apt what the target needs. Most need nothing."""
 
+    @abstractmethod
     def start(self, size: int) -> None:
         """Start everything for payloads of `size` bytes; return when the first task can be sent.
 
         Raises UnavailableError when something this target needs is not on the machine.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def roundtrip(self, seconds: float) -> list[float]:
         """Send one task after the other for `seconds`; each round trip in microseconds."""
-        raise NotImplementedError
 
+    @abstractmethod
     def throughput(self, seconds: float, window: int) -> float:
         """Keep `window` tasks in flight for `seconds`; finished tasks per second."""
-        raise NotImplementedError
 
-    def stop(self) -> None:
+    def stop(self) -> None:  # noqa: B027 - nothing to end is fine
         """End every process and remove every queue of this target. May be called twice."""
 
     def __enter__(self: Me) -> Me:

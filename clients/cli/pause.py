@@ -1,4 +1,4 @@
-"""``ganglion pause``."""
+"""``ganglion pause``, and the common part of ``ganglion resume``."""
 
 from __future__ import annotations
 
@@ -19,10 +19,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
+    return for_each(args, context, "pause", "paused")
+
+
+def for_each(args: argparse.Namespace, context: Context, method: str, status: str) -> int:
+    """Call this method of the client for every action, and say what became of it."""
     with context.client() as client:
         for action in args.actions:
-            client.pause(action)
-            waiting.note_if_unserved(context, client, action, "paused")
+            getattr(client, method)(action)
+            waiting.note_if_unserved(context, client, action, status)
             if args.json:
-                context.out.json({"action": action, "status": "paused"})
+                context.out.json({"action": action, "status": status})
     return 0
