@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
@@ -100,10 +98,10 @@ def test_a_coordinator_that_does_not_answer_is_said(coordinator: Process, transp
         with pytest.raises(DeadlineError, match=words):
             await AsyncClient(transport=transport, timeout=0.2).connect()
 
-    os.kill(coordinator.pid, signal.SIGSTOP)
+    coordinator.freeze()
     try:
         with pytest.raises(DeadlineError, match=words):
             Client(transport=transport, timeout=0.2)
         run(work())
     finally:
-        os.kill(coordinator.pid, signal.SIGCONT)
+        coordinator.thaw()

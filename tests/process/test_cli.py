@@ -458,13 +458,13 @@ def test_completion_asks_the_coordinator(role: Shell) -> None:
 def test_completion_does_not_wait_for_a_coordinator_that_hangs(
     shell: Shell, coordinator: Process
 ) -> None:
-    os.kill(coordinator.pid, signal.SIGSTOP)
+    coordinator.freeze()
     try:
         for transport in ("mqueue", "unix"):
             done = shell("--transport", transport, "completion", "--list", "action").ok()
             assert (done.out, done.err) == ("", "")
     finally:
-        os.kill(coordinator.pid, signal.SIGCONT)
+        coordinator.thaw()
 
 
 def test_on_a_terminal_the_line_ends_and_there_are_colours(role: Shell) -> None:
@@ -525,5 +525,6 @@ def test_ctrl_c_cancels_a_question(shell: Shell) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert err == b"ganglion: the question was cancelled\n"
+    # Under load a note that nobody serves ASK may come first.
+    assert err.endswith(b"ganglion: the question was cancelled\n")
     assert "ASK" in shell("tasks", "--state", "cancelled").out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 
@@ -22,7 +21,7 @@ def test_a_timeout_counts_while_connecting(
     shell: Shell, coordinator: Process, transport: str, full: bool
 ) -> None:
     words = "does not answer (stopped or busy); try again"
-    os.kill(coordinator.pid, signal.SIGSTOP)
+    coordinator.freeze()
     try:
         if full:
             fill(shell.spawn.sandbox.names.queue)
@@ -34,7 +33,7 @@ def test_a_timeout_counts_while_connecting(
             assert words in done.err
             assert done.err.count("\n") == 1
     finally:
-        os.kill(coordinator.pid, signal.SIGCONT)
+        coordinator.thaw()
 
 
 def fill(queue: str) -> None:

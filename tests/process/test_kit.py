@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -230,11 +229,11 @@ def test_a_lost_coordinator_is_an_error_and_not_a_hang(
     coordinator: Process, spawn: Spawn, transport: str
 ) -> None:
     with Client(transport=transport) as client:
-        coordinator.signal(signal.SIGSTOP)
+        coordinator.freeze()
         submission = client.start("NOBODY", "x")
         with pytest.raises(DeadlineError):
             client.wait(submission, timeout=0.1)
-        coordinator.signal(signal.SIGCONT)
+        coordinator.thaw()
         submission = client.start("NOBODY", "y")
         coordinator.kill()
         with pytest.raises(OSError, match="coordinator"):

@@ -157,12 +157,12 @@ def send_many(client: Client, count: int) -> None:
 
 def test_a_full_queue_blocks_until_the_deadline_and_then_says_so(coordinator: Process) -> None:
     with Client(transport="mqueue", timeout=0.5) as client:
-        coordinator.signal(signal.SIGSTOP)
+        coordinator.freeze()
         try:
             with pytest.raises(DeadlineError, match="stayed full"):
                 send_many(client, 100)
         finally:
-            coordinator.signal(signal.SIGCONT)
+            coordinator.thaw()
         until(lambda: len(list(client.tasks(action="X"))) >= 10, what="what was sent")
         for row in list(client.tasks(action="X")):
             client.cancel(row["task"])

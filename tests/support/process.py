@@ -72,6 +72,20 @@ class Process:
         self._cared_for = True
         self._popen.send_signal(number)
 
+    def freeze(self) -> None:
+        """SIGSTOP, and wait until each of its threads stands still: it goes on for a moment."""
+        os.kill(self.pid, signal.SIGSTOP)
+        until(lambda: all(state == "T" for state in self._thread_states()), what="the stop")
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def _thread_states(self) -> list[str]:
+        # The state follows the name, which stands in parentheses (proc_pid_stat(5)).
+        stats = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return [stat.read_text().rpartition(")")[2].split()[0] for stat in stats]
+
     def terminate(self) -> None:
         self.signal(signal.SIGTERM)
 
