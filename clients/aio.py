@@ -36,6 +36,7 @@ from ganglion.protocol.session import (
     Waiter,
     parse_params,
     registration,
+    tasks_filter,
 )
 from ganglion.protocol.transport.endpoint import (
     Endpoint,
@@ -306,11 +307,7 @@ class AsyncClient:
     async def tasks(
         self, state: str | None = None, action: str | None = None
     ) -> AsyncIterator[dict[str, Any]]:
-        def body(after: str) -> bytes:
-            wanted = {"state": state, "action": action, "after": int(after) if after else None}
-            return json.dumps({k: v for k, v in wanted.items() if v is not None}).encode()
-
-        async for row in self._pages("TASKS", body):
+        async for row in self._pages("TASKS", lambda after: tasks_filter(state, action, after)):
             yield row
 
     async def _pages(

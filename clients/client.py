@@ -33,6 +33,7 @@ from ganglion.protocol.session import (
     Waiter,
     parse_params,
     registration,
+    tasks_filter,
 )
 from ganglion.protocol.transport.endpoint import (
     Endpoint,
@@ -401,11 +402,7 @@ class Client:
     ) -> Iterator[dict[str, Any]]:
         """A dictionary for every task, in order of acceptance."""
 
-        def body(after: str) -> bytes:
-            wanted = {"state": state, "action": action, "after": int(after) if after else None}
-            return json.dumps({k: v for k, v in wanted.items() if v is not None}).encode()
-
-        return self._pages("TASKS", body)
+        return self._pages("TASKS", lambda after: tasks_filter(state, action, after))
 
     def _pages(self, verb: str, body: Callable[[str], bytes]) -> Iterator[dict[str, Any]]:
         after = ""

@@ -19,7 +19,7 @@ from typing import Any
 from ganglion.daemons.announce import announce
 from ganglion.protocol._native import ffi, lib
 from ganglion.protocol.config import Config
-from ganglion.protocol.errors import GanglionError, TransportError, UsageError
+from ganglion.protocol.errors import TransportError, UsageError
 from ganglion.protocol.instance import Instance
 from ganglion.protocol.transport import ledger, mqueue, unix
 from ganglion.protocol.transport.endpoint import choose
@@ -72,6 +72,7 @@ class Coordinator:
         self.instance: Instance = config.instance
         self._stdio = stdio
         self._kinds = choose(config["instance.transport"])
+        core = core_config(config.section("coordinator"))  # complains before anything is made
         self.instance.make_dirs()
         # The claim makes this the one coordinator of the instance, with or without a queue.
         self._claim: ledger.Claim | None = None
@@ -89,16 +90,15 @@ class Coordinator:
             ) from None
         try:
             self._listener = unix.listen(self.instance.socket_path)
-        except GanglionError:
+            swept = ledger.sweep(self.instance.ledger_dir, keep=self.instance.queue)
+            if swept:
+                log.info("removed %d queues that dead processes left", len(swept))
+            self._log_read, self._log_write = os.pipe()
+            os.set_blocking(self._log_write, False)
+            self._loop = self._make_loop(core)
+        except BaseException:
             self._close_doors()
             raise
-        swept = ledger.sweep(self.instance.ledger_dir, keep=self.instance.queue)
-        if swept:
-            log.info("removed %d queues that dead processes left", len(swept))
-        self._log_read, log_write = os.pipe()
-        os.set_blocking(log_write, False)
-        self._log_write = log_write
-        self._loop = self._make_loop(config)
 
     def _open_inbox(self) -> None:
         name = self.instance.queue
@@ -115,13 +115,13 @@ class Coordinator:
         # One that died left it: peers would write to it, and nobody would read.
         mqueue.remove_stale(name)
 
-    def _make_loop(self, config: Config) -> Any:
+    def _make_loop(self, core: Any) -> Any:
         loop_config = ffi.new("gn_loop_config *")
         loop_config.blob_prefix = self.instance.blob_prefix.encode()
         loop_config.sweep_ms = 5000
         loop_config.spin_us = self.instance.spin_us
         loop_config.log_fd = self._log_write
-        loop = lib.gn_loop_new(core_config(config.section("coordinator")), loop_config)
+        loop = lib.gn_loop_new(core, loop_config)
         if loop == ffi.NULL:
             raise TransportError(ffi.errno, "cannot make the coordinator's loop")
         if self._inbox is not None:

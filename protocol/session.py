@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import re
 from collections import deque
@@ -529,3 +530,9 @@ def registration(
     if actions:
         body.update(actions=list(actions), slots=slots)
     return body
+
+
+def tasks_filter(state: str | None, action: str | None, after: str) -> bytes:
+    """The JSON of CONTROL:TASKS; ``after`` is the ``next=`` of the page before, or empty."""
+    wanted = {"state": state, "action": action, "after": int(after) if after else None}
+    return json.dumps({key: value for key, value in wanted.items() if value is not None}).encode()

@@ -171,3 +171,13 @@ def test_a_socket_path_that_is_too_long_is_named(spawn: Spawn, tmp_path: Path) -
     )
     assert done.returncode == 64
     assert b"GANGLION_RUNTIME_DIR" in done.stderr
+
+
+def test_a_setting_out_of_range_is_named_and_leaves_nothing(
+    spawn: Spawn, instance: Sandbox
+) -> None:
+    done = spawn.run("gangliond", "coordinator", "--tries", "99999999999")
+    assert done.returncode == 64
+    assert b"coordinator.tries = 99999999999 is too large" in done.stderr
+    assert not instance.queues()
+    assert not instance.socket.exists()
