@@ -1,0 +1,255 @@
+/* calls.h - what the files of the core offer each other, file by file. Included by internal.h alone, behind the tables.
+ */
+#ifndef GANGLION_CORE_CALLS_H
+#define GANGLION_CORE_CALLS_H
+
+/* ---- access ---------------------------------------------------------------------------------- */
+
+#define GN_ACCESS(type, pool)                                                              \
+    static inline struct gn_##type *gn_##type##_at(const gn_core *core, uint32_t i)        \
+    {                                                                                      \
+        return &((struct gn_##type *)core->pool.chunk[i / GN_CHUNK])[i % GN_CHUNK];        \
+    }
+GN_ACCESS(task, tasks)
+GN_ACCESS(action, actions)
+GN_ACCESS(serve, serves)
+GN_ACCESS(peer, peers)
+GN_ACCESS(conn, conns)
+GN_ACCESS(watch, watches)
+GN_ACCESS(edge, edges)
+GN_ACCESS(blob, blobs)
+#undef GN_ACCESS
+
+#define GN_TASK_ALL offsetof(struct gn_task, all)
+#define GN_TASK_Q offsetof(struct gn_task, q)
+#define GN_TASK_LANE offsetof(struct gn_task, lane)
+#define GN_TASK_SPENT_NODE offsetof(struct gn_task, spent)
+
+static inline const char *gn_task_name(const struct gn_task *t)
+{
+    return (const char *)t->mem + t->name_off;
+}
+static inline int gn_task_ended(const struct gn_task *t)
+{
+    return t->state == GN_STATE_DONE || t->state == GN_STATE_BURIED || t->state == GN_STATE_CANCELLED;
+}
+static inline const char *gn_chars(const uint8_t *buf, gn_span s)
+{
+    return (const char *)buf + s.off;
+}
+
+/* ---- table.c, shift.c ------------------------------------------------------------------------ */
+
+/* The only way to change a state. 0, or the code of a refused cell (the task is as it was).
+ * What the new state needs (agent, due_us, reason ...) is set by the caller before. */
+int gn_shift(gn_core *core, struct gn_task *t, int event);
+/* What gn_shift would say; for a request that has more to check before it. */
+int gn_shift_code(const struct gn_task *t, int event);
+void gn_unfinish_delay(gn_core *core, struct gn_task *t, int event, uint64_t delay_ms); /* to delayed, and on at once without a delay */
+
+/* ---- tasks.c --------------------------------------------------------------------------------- */
+
+uint32_t gn_task_find(const gn_core *core, const char *name, size_t len);
+struct gn_task *gn_task_new(gn_core *core, const char *name, size_t name_len, const char *pass, size_t pass_len,
+                            const uint8_t *payload, size_t payload_len); /* NULL: bound or memory; state none */
+void gn_task_free(gn_core *core, struct gn_task *t); /* state none: accepted never, or forgotten */
+void gn_task_set_mem(gn_core *core, struct gn_task *t, uint8_t *mem, size_t bytes); /* takes mem over */
+void gn_task_set_words(gn_core *core, struct gn_task *t, const uint8_t *words, size_t len, int counted);
+const char *gn_reason_word(int reason);
+const char *gn_reason_text(int reason);
+const uint8_t *gn_task_payload(const struct gn_task *t);
+void gn_task_hop(gn_core *core, struct gn_task *t);
+
+/* ---- queue.c: actions and their queues -------------------------------------------------------- */
+
+uint32_t gn_action_find(const gn_core *core, const char *name, size_t len);
+uint32_t gn_action_get(gn_core *core, const char *name, size_t len); /* makes it; GN_NIL: bound or memory */
+void gn_queue_push(gn_core *core, struct gn_task *t);
+void gn_queue_drop(gn_core *core, struct gn_task *t);
+uint32_t gn_queue_head(const struct gn_action *a); /* the next task, or GN_NIL */
+void gn_action_mark(gn_core *core, uint32_t action);
+int gn_is_action(const char *name, size_t len);
+
+/* ---- timers.c --------------------------------------------------------------------------------- */
+
+int gn_timers_reserve(gn_core *core); /* room for every task and peer and one more */
+void gn_timer_task(gn_core *core, struct gn_task *t); /* (re)arm from due_us and ttl_us */
+void gn_timer_task_off(gn_core *core, struct gn_task *t);
+void gn_timer_peer(gn_core *core, struct gn_peer *p, int64_t at);
+void gn_timer_peer_off(gn_core *core, struct gn_peer *p);
+int gn_timer_first(const gn_core *core, struct gn_timer *out);
+
+/* ---- agents.c: peers, their actions and credits ------------------------------------------------ */
+
+uint32_t gn_peer_find(const gn_core *core, const char *name, size_t len);
+struct gn_peer *gn_peer_new(gn_core *core, const char *name, size_t len);
+int gn_peer_serve(gn_core *core, struct gn_peer *p, const uint32_t *actions, uint32_t count); /* 0 or a code */
+void gn_peer_unserve(gn_core *core, struct gn_peer *p);
+void gn_peer_free(gn_core *core, struct gn_peer *p);
+void gn_peer_gone(gn_core *core, struct gn_peer *p, int released); /* its tasks go to others; the link stays */
+void gn_agent_relist(gn_core *core, struct gn_peer *p); /* after used, slots, draining, blocked changed */
+void gn_agent_mark(gn_core *core, struct gn_peer *p);
+uint32_t gn_agent_pick(gn_core *core, struct gn_action *a);
+void gn_agent_tell_cancel(gn_core *core, const struct gn_task *t);
+
+/* ---- dispatch.c ---------------------------------------------------------------------------------- */
+
+int gn_dispatch(gn_core *core, struct gn_task *t, struct gn_peer *p); /* p NULL: replay */
+void gn_pump(gn_core *core);
+void gn_lease_lost(gn_core *core, struct gn_task *t, int reason);
+void gn_task_due(gn_core *core, struct gn_task *t);
+void gn_peer_due(gn_core *core, struct gn_peer *p);
+
+/* ---- deps.c ---------------------------------------------------------------------------------------- */
+
+int gn_deps_add(gn_core *core, struct gn_task *t, const uint8_t *raw, size_t len); /* after=; 0 or a code: none kept */
+void gn_deps_drop(gn_core *core, struct gn_task *t);
+void gn_deps_trim(gn_core *core, struct gn_task *t, uint32_t stop); /* those added since t->needs was stop */
+void gn_deps_ended(gn_core *core, struct gn_task *t); /* wake or bury what waits for t */
+void gn_deps_cut(gn_core *core, struct gn_task *t);   /* nothing runs after t any longer: it is forgotten */
+int gn_deps_lost(const gn_core *core, const struct gn_task *t); /* one of its needs is buried or cancelled */
+
+/* ---- watches.c ---------------------------------------------------------------------------------------- */
+
+int gn_watch_add(gn_core *core, struct gn_task *t, uint32_t conn); /* 0 or GN_BUSY; once per link */
+void gn_watch_free(gn_core *core, struct gn_watch *w);
+void gn_watch_deliver(gn_core *core, struct gn_task *t);       /* t has ended: to everybody who waits */
+void gn_watch_room(gn_core *core, struct gn_conn *c);
+void gn_watch_forward(gn_core *core, const struct gn_task *t, const struct gn_ctx *x);
+void gn_events_tell(gn_core *core, const struct gn_task *t, int event, int state);
+
+/* ---- results.c ------------------------------------------------------------------------------------------ */
+
+int gn_result_keep(gn_core *core, struct gn_task *t, const struct gn_ctx *x); /* 0 or a code: nothing changed */
+int gn_result_advance(gn_core *core, struct gn_task *t, const struct gn_ctx *x, const char *via, size_t via_len); /* the same, as the next action's payload */
+int gn_result_write(gn_core *core, const struct gn_task *t, struct gn_conn *c);
+void gn_result_spent(gn_core *core, struct gn_task *t); /* in or out of core->spent, as it must be */
+int gn_make_room(gn_core *core, size_t bytes);          /* 0 or GN_BUSY */
+void gn_results_trim(gn_core *core);
+void gn_task_forget(gn_core *core, struct gn_task *t);
+
+/* ---- params.c: parameter texts "key=value;key=value" ------------------------------------------------------ */
+
+struct gn_pair {
+    const char *key, *value;
+    uint32_t key_len, value_len;
+    int id; /* enum gn_param, or -1 */
+};
+#define GN_BIT(name) (UINT64_C(1) << GN_PARAM_##name)
+/* The coordinator's own in a submission, an outcome, a progress. */
+#define GN_TAKEN_OUT (GN_BIT(FROM) | GN_BIT(ACK) | GN_BIT(DELAY) | GN_BIT(LEN) | GN_BIT(LEASE) | GN_BIT(TRY) |       \
+                      GN_BIT(TOKEN) | GN_BIT(TS) | GN_BIT(KEEP) | GN_BIT(HOPS))
+int gn_pair_next(const char **at, const char *end, struct gn_pair *out);
+/* Append all pairs of text whose id is not in drop. Returns the new length; never over cap (then -1). */
+ptrdiff_t gn_pairs_copy(char *dst, size_t len, size_t cap, const char *text, size_t text_len, uint64_t drop);
+ptrdiff_t gn_pairs_put(char *dst, size_t len, size_t cap, const char *key, const char *value, size_t value_len);
+int gn_pairs_have(const char *text, size_t len, const char *key, size_t key_len);
+int gn_comma_next(const uint8_t **at, const uint8_t *end, char *dst, size_t cap, size_t *len); /* 1, 0 end, -1 bad */
+
+/* ---- blobs.c -------------------------------------------------------------------------------------------------- */
+
+int gn_via_is_sane(const uint8_t *at, size_t len);
+int gn_blob_is(const char *value, size_t len);
+uint32_t gn_blob_ref(gn_core *core, const char *value, size_t len); /* GN_NIL: out of memory */
+void gn_blob_unref(gn_core *core, uint32_t blob);
+
+/* ---- journal.c ------------------------------------------------------------------------------------------------- */
+
+int gn_journal_reserve(gn_core *core, const struct gn_ctx *x); /* 0 or GN_JOURNAL: room for this message */
+/* Append x as accepted, its task named name. */
+void gn_journal_message(gn_core *core, const struct gn_ctx *x, const char *name, size_t name_len, const char *mark);
+/* Append what became of t by no message of its own: time, a lost agent, a kick of its whole action. reason may be NULL. */
+void gn_journal_own(gn_core *core, const struct gn_task *t, const char *verb, const char *reason);
+
+/* ---- out.c: links and their output ------------------------------------------------------------------------------ */
+
+struct gn_conn *gn_conn_new(gn_core *core, int kind);
+void gn_conn_free(gn_core *core, struct gn_conn *c);
+uint8_t *gn_out_reserve(gn_core *core, struct gn_conn *c, size_t n); /* NULL: closing, or out of memory */
+void gn_out_commit(gn_core *core, struct gn_conn *c, size_t n);      /* one message of n bytes */
+void gn_out_plain(gn_core *core, struct gn_conn *c, size_t n);       /* the same for an answer: may doom the link */
+static inline size_t gn_out_bytes(const struct gn_conn *c)
+{
+    return c->tail - c->head;
+}
+static inline int gn_out_room(const gn_core *core, const struct gn_conn *c)
+{
+    return gn_out_bytes(c) < core->config.out_bytes_max;
+}
+void gn_conn_doom(gn_core *core, struct gn_conn *c);
+void gn_conn_close(gn_core *core, struct gn_conn *c); /* detach everything, ask for CLOSE */
+struct gn_conn *gn_conn_ask_open(gn_core *core, const char *address);
+struct gn_conn *gn_conn_by_address(gn_core *core, const char *address);
+void gn_out_discard(gn_core *core, struct gn_conn *c); /* what has not been taken */
+void gn_effect_list(gn_core *core, struct gn_conn *c);
+
+/* ---- say.c: answers ------------------------------------------------------------------------------------------------ */
+
+/* verb is "ACK:DONE"; a NULL payload: none; without a task, parameters and a payload the verb stands alone. */
+void gn_say(gn_core *core, uint32_t conn, const char *verb, const char *task, size_t task_len, const char *params,
+            const char *payload, size_t payload_len);
+void gn_reject(gn_core *core, const struct gn_ctx *x, int code);
+/* The same, saying which of its parameters is to blame. */
+void gn_reject_why(gn_core *core, const struct gn_ctx *x, int code);
+void gn_reject_words(gn_core *core, const struct gn_ctx *x, int code, const char *words, size_t len);
+void gn_done(gn_core *core, const struct gn_ctx *x);
+/* A refusal to somebody we have no link to: one to `inbox` is opened for it and closed again. */
+void gn_reject_inbox(gn_core *core, const struct gn_ctx *x, const char *inbox, int code, const char *words);
+
+/* ---- why.c ---------------------------------------------------------------------------------------------------------- */
+
+#define GN_WHY_BYTES_MAX 320 /* a name of after= as written, and the longest words around it */
+_Static_assert(3 * GN_TASK_BYTES_MAX + 100 <= GN_WHY_BYTES_MAX, "any name fits");
+size_t gn_why(const gn_core *core, const struct gn_ctx *x, int code, char *dst); /* not NUL-terminated */
+
+/* ---- text.c, json.c -------------------------------------------------------------------------------------------------- */
+
+int gn_text_reserve(struct gn_text *t, size_t more);
+void gn_text_put(struct gn_text *t, const char *p, size_t n);
+void gn_text_str(struct gn_text *t, const char *s);
+void gn_text_u64(struct gn_text *t, uint64_t v);
+void gn_text_json(struct gn_text *t, const char *s, size_t n); /* a JSON string, quotes and all; bad UTF-8 as U+FFFD */
+size_t gn_u64(char *dst, uint64_t v); /* decimal, no NUL; at most 20 */
+size_t gn_utf8(const uint8_t *s, size_t n); /* length of the UTF-8 character at s, 0: none */
+int gn_read_u64(const char *s, size_t n, uint64_t *out); /* 1 or 0 */
+
+enum gn_json_kind { GN_JSON_STRING, GN_JSON_NUMBER, GN_JSON_WORD, GN_JSON_LIST };
+struct gn_json {
+    const uint8_t *at, *end;
+    int first;
+};
+struct gn_json_value {
+    int kind;
+    const uint8_t *text; /* as it stands: a string with its quotes, a list with its brackets */
+    size_t len;
+};
+int gn_json_open(struct gn_json *j, const uint8_t *text, size_t len);
+/* The next member of the flat object: 1, 0 after the last (and nothing but space behind), -1 not flat JSON. */
+int gn_json_next(struct gn_json *j, char *key, size_t cap, struct gn_json_value *value);
+int gn_json_item(struct gn_json_value *list, struct gn_json_value *item); /* 1, 0; list is used up */
+ptrdiff_t gn_json_string(const struct gn_json_value *v, char *dst, size_t cap); /* NUL-terminated; -1 too long or holds NUL */
+
+/* ---- verbs ---------------------------------------------------------------------------------------------------------------- */
+
+void gn_verb_submit(gn_core *core, const struct gn_ctx *x);
+void gn_verb_cancel(gn_core *core, const struct gn_ctx *x);
+void gn_verb_result(gn_core *core, const struct gn_ctx *x);
+void gn_verb_watch(gn_core *core, const struct gn_ctx *x);
+void gn_verb_kick(gn_core *core, const struct gn_ctx *x);
+void gn_verb_pause(gn_core *core, const struct gn_ctx *x, int paused);
+void gn_verb_assign(gn_core *core, const struct gn_ctx *x);
+void gn_verb_register(gn_core *core, const struct gn_ctx *x);
+void gn_verb_heartbeat(gn_core *core, const struct gn_ctx *x);
+void gn_verb_bye(gn_core *core, const struct gn_ctx *x);
+void gn_verb_drain(gn_core *core, const struct gn_ctx *x);
+void gn_replay_lease(gn_core *core, struct gn_task *t); /* it was with an agent when the journal's line was written */
+void gn_verb_outcome(gn_core *core, const struct gn_ctx *x);
+void gn_verb_progress(gn_core *core, const struct gn_ctx *x);
+void gn_verb_status(gn_core *core, const struct gn_ctx *x);
+void gn_verb_agents(gn_core *core, const struct gn_ctx *x);
+void gn_verb_tasks(gn_core *core, const struct gn_ctx *x);
+void gn_verb_peek(gn_core *core, const struct gn_ctx *x);
+
+void gn_settle(gn_core *core);
+
+#endif
