@@ -13,16 +13,18 @@ from support.tree import ROOT, c_code, expect_none, plant, relative, sources
 LAYERS = {
     "codes": set[str](),
     "wire": {"codes"},
+    "journal": {"codes", "wire"},
     "core": {"codes", "wire"},
     "link": {"codes", "wire", "runtime"},  # csrc/src/link holds both
     "runtime": {"codes", "wire", "link"},
     "loop": {"codes", "wire", "core"},
 }
-PURE = ("wire", "core")
+PURE = ("wire", "core", "journal")
 INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*([<\"])([^>\"]+)[>\"]", re.MULTILINE)
 PURE_HEADERS = {
     *("assert.h", "ctype.h", "errno.h", "inttypes.h", "limits.h", "math.h", "stdalign.h"),
     *("stdarg.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "string.h"),
+    "sys/auxv.h",  # what the processor can do
 }
 # stdio.h is there for snprintf, stdlib.h for malloc: what else they hold is named here.
 IMPURE_CALLS = re.compile(
