@@ -209,6 +209,11 @@ void gn_text_put(struct gn_text *t, const char *p, size_t n);
 void gn_text_str(struct gn_text *t, const char *s);
 void gn_text_u64(struct gn_text *t, uint64_t v);
 void gn_text_json(struct gn_text *t, const char *s, size_t n); /* a JSON string, quotes and all; bad UTF-8 as U+FFFD */
+/* The next member of the object (or, without a name, the next item of the list) that t ends in: a comma where it needs one. */
+void gn_member_key(struct gn_text *t, const char *name);
+void gn_member_number(struct gn_text *t, const char *name, uint64_t v);
+void gn_member_string(struct gn_text *t, const char *name, const char *s, size_t n); /* s NULL: null */
+void gn_member_flag(struct gn_text *t, const char *name, int on);
 size_t gn_u64(char *dst, uint64_t v); /* decimal, no NUL; at most 20 */
 size_t gn_utf8(const uint8_t *s, size_t n); /* length of the UTF-8 character at s, 0: none */
 int gn_read_u64(const char *s, size_t n, uint64_t *out); /* 1 or 0 */

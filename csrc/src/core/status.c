@@ -7,37 +7,6 @@
 /* A row is begun only while a page is shorter than this, and no row is longer than what is left. */
 #define PAGE_BYTES(core) ((core)->config.inline_bytes_max - (core)->config.inline_bytes_max / 8 - GN_REGISTER_BYTES_MAX - 1024)
 
-static void key(struct gn_text *t, const char *name)
-{
-    if (t->len > 0 && t->p[t->len - 1] != '{' && t->p[t->len - 1] != '[')
-        gn_text_put(t, ",", 1);
-    if (name == NULL)
-        return;
-    gn_text_json(t, name, strlen(name));
-    gn_text_put(t, ":", 1);
-}
-
-static void number(struct gn_text *t, const char *name, uint64_t v)
-{
-    key(t, name);
-    gn_text_u64(t, v);
-}
-
-static void string(struct gn_text *t, const char *name, const char *s, size_t n)
-{
-    key(t, name);
-    if (s == NULL)
-        gn_text_str(t, "null");
-    else
-        gn_text_json(t, s, n);
-}
-
-static void flag(struct gn_text *t, const char *name, int on)
-{
-    key(t, name);
-    gn_text_str(t, on ? "true" : "false");
-}
-
 static uint64_t ms(int64_t us)
 {
     return us < 0 ? 0 : (uint64_t)(us / GN_MS);
@@ -124,12 +93,12 @@ static void put_action(gn_core *core, uint32_t i)
 {
     const struct gn_action *a = gn_action_at(core, i);
     struct gn_text *t = &core->text;
-    key(t, a->name);
+    gn_member_key(t, a->name);
     gn_text_str(t, "{");
     for (int state = GN_STATE_WAITING; state < GN_STATE_COUNT; state++)
-        number(t, gn_state_word(state), a->count[state]);
-    number(t, "agents", a->agents);
-    flag(t, "paused", a->paused);
+        gn_member_number(t, gn_state_word(state), a->count[state]);
+    gn_member_number(t, "agents", a->agents);
+    gn_member_flag(t, "paused", a->paused);
     gn_text_str(t, "}");
 }
 
@@ -138,23 +107,23 @@ void gn_verb_status(gn_core *core, const struct gn_ctx *x)
     struct gn_text *t = &core->text;
     t->len = 0;
     gn_text_str(t, "{");
-    number(t, "epoch", core->config.epoch);
-    number(t, "version", PROTOCOL_VERSION);
-    number(t, "now_ms", ms(core->now));
-    flag(t, "draining", core->draining);
-    string(t, "journal", "none", 4);
-    key(t, "gauges");
+    gn_member_number(t, "epoch", core->config.epoch);
+    gn_member_number(t, "version", PROTOCOL_VERSION);
+    gn_member_number(t, "now_ms", ms(core->now));
+    gn_member_flag(t, "draining", core->draining);
+    gn_member_string(t, "journal", "none", 4);
+    gn_member_key(t, "gauges");
     gn_text_str(t, "{");
     for (int g = 0; g < gn_core_gauge_count(); g++) {
-        key(t, gn_core_gauge_name(g));
+        gn_member_key(t, gn_core_gauge_name(g));
         gn_text_str(t, "{");
-        number(t, "value", gn_core_gauge(core, g));
+        gn_member_number(t, "value", gn_core_gauge(core, g));
         if (gn_core_gauge_bound(core, g) > 0)
-            number(t, "bound", gn_core_gauge_bound(core, g));
+            gn_member_number(t, "bound", gn_core_gauge_bound(core, g));
         gn_text_str(t, "}");
     }
     gn_text_str(t, "}");
-    key(t, "actions");
+    gn_member_key(t, "actions");
     gn_text_str(t, "{");
     page(core, x, &core->actions, action_name, put_action, "}}");
 }
@@ -163,24 +132,24 @@ static void put_agent(gn_core *core, uint32_t i)
 {
     const struct gn_peer *p = gn_peer_at(core, i);
     struct gn_text *t = &core->text;
-    key(t, NULL);
+    gn_member_key(t, NULL);
     gn_text_str(t, "{");
-    string(t, "name", p->name, p->name_len);
-    key(t, "actions");
+    gn_member_string(t, "name", p->name, p->name_len);
+    gn_member_key(t, "actions");
     gn_text_str(t, "[");
     for (uint32_t k = 0; k < p->serve_count; k++) {
         const struct gn_action *a = gn_action_at(core, gn_serve_at(core, p->serves[k])->action);
-        key(t, NULL);
+        gn_member_key(t, NULL);
         gn_text_json(t, a->name, a->name_len);
     }
     gn_text_str(t, "]");
-    number(t, "slots", p->slots);
-    number(t, "used", p->used);
-    number(t, "age_ms", ms(core->now - p->beat_us));
-    flag(t, "draining", p->draining);
-    number(t, "done", p->done);
-    number(t, "failed", p->failed);
-    key(t, "info");
+    gn_member_number(t, "slots", p->slots);
+    gn_member_number(t, "used", p->used);
+    gn_member_number(t, "age_ms", ms(core->now - p->beat_us));
+    gn_member_flag(t, "draining", p->draining);
+    gn_member_number(t, "done", p->done);
+    gn_member_number(t, "failed", p->failed);
+    gn_member_key(t, "info");
     gn_text_put(t, p->info, p->info_len);
     gn_text_str(t, "}");
 }
@@ -199,17 +168,17 @@ static void task_members(gn_core *core, const struct gn_task *t)
     struct gn_text *text = &core->text;
     const struct gn_action *a = gn_action_at(core, t->action);
     const struct gn_peer *p = t->agent == GN_NIL ? NULL : gn_peer_at(core, t->agent);
-    string(text, "task", gn_task_name(t), t->name_len);
-    string(text, "state", gn_state_word(t->state), strlen(gn_state_word(t->state)));
-    string(text, "action", a->name, a->name_len);
-    number(text, "prio", t->prio);
-    number(text, "try", t->tries_used);
-    number(text, "tries", t->tries_max);
-    string(text, "agent", p == NULL ? NULL : p->name, p == NULL ? 0 : p->name_len);
+    gn_member_string(text, "task", gn_task_name(t), t->name_len);
+    gn_member_string(text, "state", gn_state_word(t->state), strlen(gn_state_word(t->state)));
+    gn_member_string(text, "action", a->name, a->name_len);
+    gn_member_number(text, "prio", t->prio);
+    gn_member_number(text, "try", t->tries_used);
+    gn_member_number(text, "tries", t->tries_max);
+    gn_member_string(text, "agent", p == NULL ? NULL : p->name, p == NULL ? 0 : p->name_len);
     const char *reason = t->state == GN_STATE_BURIED ? gn_reason_word(t->reason) : NULL;
-    string(text, "reason", reason, reason == NULL ? 0 : strlen(reason));
-    number(text, "accepted_ms", ms(t->accepted_us));
-    number(text, "size", t->payload_len);
+    gn_member_string(text, "reason", reason, reason == NULL ? 0 : strlen(reason));
+    gn_member_number(text, "accepted_ms", ms(t->accepted_us));
+    gn_member_number(text, "size", t->payload_len);
 }
 
 void gn_verb_peek(gn_core *core, const struct gn_ctx *x)
@@ -226,18 +195,18 @@ void gn_verb_peek(gn_core *core, const struct gn_ctx *x)
     gn_text_str(text, "{");
     task_members(core, t);
     if (t->words != NULL)
-        string(text, "words", t->words, t->words_len < GN_PEEK_BYTES ? t->words_len : GN_PEEK_BYTES);
-    number(text, "entered_ms", ms(t->entered_us));
+        gn_member_string(text, "words", t->words, t->words_len < GN_PEEK_BYTES ? t->words_len : GN_PEEK_BYTES);
+    gn_member_number(text, "entered_ms", ms(t->entered_us));
     if (t->state == GN_STATE_LEASED || t->state == GN_STATE_CANCELLING)
-        number(text, "leased_ms", ms(t->leased_us));
+        gn_member_number(text, "leased_ms", ms(t->leased_us));
     if (gn_task_ended(t))
-        number(text, "ended_ms", ms(t->ended_us));
+        gn_member_number(text, "ended_ms", ms(t->ended_us));
     if (due != GN_NEVER)
-        number(text, "due_ms", ms(due));
-    number(text, "waits_for", t->waits);
-    number(text, "watchers", t->watchers.count);
+        gn_member_number(text, "due_ms", ms(due));
+    gn_member_number(text, "waits_for", t->waits);
+    gn_member_number(text, "watchers", t->watchers.count);
     size_t shown = t->payload_len < GN_PEEK_BYTES ? t->payload_len : GN_PEEK_BYTES;
-    string(text, "payload", (const char *)gn_task_payload(t), shown);
+    gn_member_string(text, "payload", (const char *)gn_task_payload(t), shown);
     gn_text_str(text, "}");
     say_text(core, x, "", 0);
 }
@@ -321,7 +290,7 @@ void gn_verb_tasks(gn_core *core, const struct gn_ctx *x)
         const struct gn_task *t = gn_task_at(core, i);
         last = t->serial << 24 | i;
         if ((f.state < 0 || t->state == f.state) && (f.action == GN_NIL || t->action == f.action)) {
-            key(text, NULL);
+            gn_member_key(text, NULL);
             gn_text_str(text, "{");
             task_members(core, t);
             gn_text_str(text, "}");

@@ -102,3 +102,36 @@ void gn_text_json(struct gn_text *t, const char *s, size_t n)
     }
     gn_text_put(t, "\"", 1);
 }
+
+/* ---- members of an object ------------------------------------------------------------------------------ */
+
+void gn_member_key(struct gn_text *t, const char *name)
+{
+    if (t->len > 0 && t->p[t->len - 1] != '{' && t->p[t->len - 1] != '[')
+        gn_text_put(t, ",", 1);
+    if (name == NULL)
+        return;
+    gn_text_json(t, name, strlen(name));
+    gn_text_put(t, ":", 1);
+}
+
+void gn_member_number(struct gn_text *t, const char *name, uint64_t v)
+{
+    gn_member_key(t, name);
+    gn_text_u64(t, v);
+}
+
+void gn_member_string(struct gn_text *t, const char *name, const char *s, size_t n)
+{
+    gn_member_key(t, name);
+    if (s == NULL)
+        gn_text_str(t, "null");
+    else
+        gn_text_json(t, s, n);
+}
+
+void gn_member_flag(struct gn_text *t, const char *name, int on)
+{
+    gn_member_key(t, name);
+    gn_text_str(t, on ? "true" : "false");
+}
