@@ -71,7 +71,7 @@ static int peer_ok(const gn_core *core, const struct gn_peer *p)
     int out = p->serve_count == 0 || p->draining || p->blocked || p->used >= p->slots;
     TRUE(p->share == (out ? GN_SHARE_OUT : GN_SHARES * (uint64_t)p->used / p->slots));
     TRUE(!p->marked);
-    TRUE(!p->timer || core->timers.heap[p->heap_at].id == (p->self | GN_TIMER_PEER));
+    TRUE(!p->timer || core->timers.heap[p->heap_at].id == GN_TIMED_ID(GN_TIMED_PEER, p->self));
     for (uint32_t i = p->held.head; i != GN_NIL; i = gn_task_at(core, i)->q.next)
         TRUE(gn_task_at(core, i)->agent == p->self);
     return 0;

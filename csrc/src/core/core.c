@@ -29,8 +29,8 @@ void gn_core_defaults(gn_core_config *config)
     };
 }
 
-/* The cursor of TASKS and the mark of a peer's timer leave 24 bits for an index. */
-#define INDEX_MAX (UINT32_C(1) << 24)
+/* The cursor of TASKS and the mark of whose timer it is leave 24 bits for an index. */
+#define INDEX_MAX (UINT32_C(1) << GN_TIMED_SHIFT)
 
 static int sane(const gn_core_config *c)
 {
@@ -338,10 +338,11 @@ void gn_core_tick(gn_core *core, int64_t now_us)
     struct gn_timer timer;
     set_now(core, now_us);
     while (gn_timer_first(core, &timer) && timer.at <= core->now) {
-        if (timer.id & GN_TIMER_PEER)
-            gn_peer_due(core, gn_peer_at(core, timer.id & ~GN_TIMER_PEER));
-        else
-            gn_task_due(core, gn_task_at(core, timer.id));
+        uint32_t i = GN_TIMED_INDEX(timer.id);
+        switch (GN_TIMED_WHAT(timer.id)) {
+        case GN_TIMED_PEER: gn_peer_due(core, gn_peer_at(core, i)); break;
+        default: gn_task_due(core, gn_task_at(core, i));
+        }
         gn_settle(core);
     }
 }

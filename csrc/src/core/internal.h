@@ -236,11 +236,16 @@ struct gn_blob {
 
 /* ---- timers.c ------------------------------------------------------------------------------ */
 
-#define GN_TIMER_PEER UINT32_C(0x80000000)
+/* Whose deadline it is: the high bits of an id in the heap. An index has the other 24 (INDEX_MAX in core.c). */
+enum gn_timed { GN_TIMED_TASK, GN_TIMED_PEER };
+#define GN_TIMED_SHIFT 24
+#define GN_TIMED_ID(what, index) ((uint32_t)(what) << GN_TIMED_SHIFT | (index))
+#define GN_TIMED_WHAT(id) ((int)((id) >> GN_TIMED_SHIFT))
+#define GN_TIMED_INDEX(id) ((id) & ((UINT32_C(1) << GN_TIMED_SHIFT) - 1))
 struct gn_timer {
     int64_t at;
     uint64_t seq;
-    uint32_t id; /* task, or peer with GN_TIMER_PEER */
+    uint32_t id; /* GN_TIMED_ID */
 };
 struct gn_timers {
     struct gn_timer *heap; /* 4-ary, by (at, seq) */

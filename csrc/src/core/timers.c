@@ -17,11 +17,12 @@ static int before(const struct gn_timer *a, const struct gn_timer *b)
 
 static void put(gn_core *core, uint32_t place, struct gn_timer timer)
 {
+    uint32_t i = GN_TIMED_INDEX(timer.id);
     core->timers.heap[place] = timer;
-    if (timer.id & GN_TIMER_PEER)
-        gn_peer_at(core, timer.id & ~GN_TIMER_PEER)->heap_at = place;
-    else
-        gn_task_at(core, timer.id)->heap_at = place;
+    switch (GN_TIMED_WHAT(timer.id)) {
+    case GN_TIMED_PEER: gn_peer_at(core, i)->heap_at = place; break;
+    default: gn_task_at(core, i)->heap_at = place;
+    }
 }
 
 static void sift(gn_core *core, uint32_t place, struct gn_timer timer)
@@ -123,7 +124,7 @@ void gn_timer_peer(gn_core *core, struct gn_peer *p, int64_t at)
     p->timer = 1;
     p->timer_at = at;
     p->timer_seq = ++core->timers.seq;
-    sift(core, core->timers.count++, (struct gn_timer){at, p->timer_seq, p->self | GN_TIMER_PEER});
+    sift(core, core->timers.count++, (struct gn_timer){at, p->timer_seq, GN_TIMED_ID(GN_TIMED_PEER, p->self)});
 }
 
 static void lane_first(const gn_core *core, const struct gn_list *lane, struct gn_timer *best)
