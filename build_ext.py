@@ -18,7 +18,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 INCLUDE = ROOT / "csrc" / "include"
-HEADERS = ("codes.h", "wire.h", "journal.h", "core.h", "loop.h", "link.h", "runtime.h")
+HEADERS = ("codes.h", "wire.h", "journal.h", "cron.h", "core.h", "loop.h", "link.h", "runtime.h")
 PACKAGES = ("protocol", "daemons", "clients")
 CDEF = re.compile(r"^// <cdef>\n(.*?)^// </cdef>$", re.MULTILINE | re.DOTALL)
 

@@ -21,7 +21,9 @@ examples:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     completes(parser.add_argument("tasks", metavar="TASK", nargs="*"), "task")
-    completes(parser.add_argument("--action", metavar="ACTION", help="buried tasks of it"), "action")
+    completes(
+        parser.add_argument("--action", metavar="ACTION", help="buried tasks of it"), "action"
+    )
     parser.add_argument("--count", type=positive, metavar="N", help="at most so many (all)")
     add_json(parser)
 

@@ -39,16 +39,15 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("common options")
     quiet = argparse.SUPPRESS  # given before the command, they must survive the second parse
     group.add_argument(
-        "-i", "--instance", default=quiet, metavar="NAME",
+        "-i",
+        "--instance",
+        default=quiet,
+        metavar="NAME",
         help="which coordinator of this machine (GANGLION_INSTANCE, else main)",
     )
-    group.add_argument(
-        "--transport", default=quiet, metavar="KIND", help="auto, mqueue or unix"
-    )
+    group.add_argument("--transport", default=quiet, metavar="KIND", help="auto, mqueue or unix")
     group.add_argument("--config", default=quiet, metavar="FILE", help="a ganglion.toml")
-    group.add_argument(
-        "-v", "--verbose", action="count", default=quiet, help="say more on stderr"
-    )
+    group.add_argument("-v", "--verbose", action="count", default=quiet, help="say more on stderr")
     group.add_argument(
         "-q", "--quiet", action="store_true", default=quiet, help="no notes, no progress on stderr"
     )

@@ -80,9 +80,7 @@ class RawLine:
 
     def receive(self, timeout_ms: int) -> list[tuple[Incoming, bytes]]:
         """What has come: each message, and its bytes as they came, LF included."""
-        count = lib.gn_link_recv(
-            self._link, self._messages, BATCH_MESSAGES, timeout_ms, self._base
-        )
+        count = lib.gn_link_recv(self._link, self._messages, BATCH_MESSAGES, timeout_ms, self._base)
         if count < 0:
             raise NoCoordinatorError(-count, f"the coordinator went away ({os.strerror(-count)})")
         if count == 0:

@@ -106,9 +106,7 @@ def hop_lines(text: str, seconds: float | None = None) -> list[str]:
     from ganglion.clients.cli.units import duration
 
     path = hops(text)
-    rows = [
-        [h.action, h.agent, duration(h.wait_us / 1e6), duration(h.run_us / 1e6)] for h in path
-    ]
+    rows = [[h.action, h.agent, duration(h.wait_us / 1e6), duration(h.run_us / 1e6)] for h in path]
     if seconds is not None:
         spent = sum(h.wait_us + h.run_us for h in path) / 1e6
         rows.append(["(all)", "", "", duration(seconds)])

@@ -41,11 +41,10 @@ FROM_ROOM = 80  # for ;from=<peer>, which the link puts in
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group()
+    group.add_argument("--no-wait", action="store_true", help="end when everything is acknowledged")
     group.add_argument(
-        "--no-wait", action="store_true", help="end when everything is acknowledged"
-    )
-    group.add_argument(
-        "--follow", action="store_true",
+        "--follow",
+        action="store_true",
         help="go on printing until Ctrl-C or the end of the coordinator",
     )
     parser.add_argument(
@@ -113,7 +112,9 @@ class Send:
 
     def _left(self) -> str:
         running = self._tracker.running
-        return f"{running} task{'s go' if running > 1 else ' goes'} on (ganglion tasks)" * (running > 0)
+        return f"{running} task{'s go' if running > 1 else ' goes'} on (ganglion tasks)" * (
+            running > 0
+        )
 
     def _step(self) -> bool:
         """Send, receive, print, sleep. False: all is done."""

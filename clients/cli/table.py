@@ -30,8 +30,11 @@ def paint(text: str, colour: str, on: bool) -> str:
 
 
 def render(
-    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None = None,
-    colour: bool = False, colours: Mapping[str, str] | None = None,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    width: int | None = None,
+    colour: bool = False,
+    colours: Mapping[str, str] | None = None,
 ) -> list[str]:
     """The lines of a table.
 

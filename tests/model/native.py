@@ -97,7 +97,9 @@ class Core:
         view = ffi.new("gn_task_view *")
         if not lib.gn_core_task(self.core, name.encode(), len(name), view):
             return None
-        text = {key: ffi.string(getattr(view, key)).decode() for key in ("action", "agent", "reason")}
+        text = {
+            key: ffi.string(getattr(view, key)).decode() for key in ("action", "agent", "reason")
+        }
         keys = ("prio", "tries_used", "tries_max", "token", "due_us", "waits_for", "watchers")
         state = ffi.string(lib.gn_state_word(view.state)).decode()
         return {"state": state, **{key: int(getattr(view, key)) for key in keys}, **text}

@@ -14,7 +14,9 @@ class Tables:
         self.paused: set[str] = set()
         self.buried: list[Task] = []  # oldest first
         self.spent: list[Task] = []  # may make room, oldest first
-        self.edges: list[tuple[Task, Task]] = []  # (who waits for or runs after, whom), oldest first
+        self.edges: list[
+            tuple[Task, Task]
+        ] = []  # (who waits for or runs after, whom), oldest first
         self.effects: list[tuple[str, Link]] = []
         self.draining = False
         self.random = config.seed

@@ -47,9 +47,35 @@ FAULTS = {
 }
 # How often a kind of step is taken beside the others.
 KINDS = Counter(
-    {"submit": 12, "complete": 8, "fail": 2, "release": 1, "bury": 2, "progress": 1, "take_output": 2, "take_all": 4}
-    | {"pass_time": 3, "pass_to_next": 2, "register": 2, "heartbeat": 2, "bye": 1, "drain_agent": 1, "open_link": 1}
-    | {"lose_link": 1, "cancel": 2, "watch": 1, "result": 1, "kick": 1, "kick_action": 1, "pause": 1, "assign": 1}
+    {
+        "submit": 12,
+        "complete": 8,
+        "fail": 2,
+        "release": 1,
+        "bury": 2,
+        "progress": 1,
+        "take_output": 2,
+        "take_all": 4,
+    }
+    | {
+        "pass_time": 3,
+        "pass_to_next": 2,
+        "register": 2,
+        "heartbeat": 2,
+        "bye": 1,
+        "drain_agent": 1,
+        "open_link": 1,
+    }
+    | {
+        "lose_link": 1,
+        "cancel": 2,
+        "watch": 1,
+        "result": 1,
+        "kick": 1,
+        "kick_action": 1,
+        "pause": 1,
+        "assign": 1,
+    }
     | {"ping": 1, "nonsense": 1, "drain": 1}
 )
 
@@ -227,7 +253,10 @@ class CoreAndModel(RuleBasedStateMachine):
     def enlist(self, link: Link | None, name: str, run: str, serves: list[str], slots: int) -> None:
         listed = ",".join(f'"{action}"' for action in serves)
         inbox = "" if link else f'"inbox":"/{name}",'
-        self.send(link, f'CONTROL:REGISTER:{name}:{{{inbox}"actions":[{listed}],"slots":{slots},"run":"{run}"}}')
+        self.send(
+            link,
+            f'CONTROL:REGISTER:{name}:{{{inbox}"actions":[{listed}],"slots":{slots},"run":"{run}"}}',
+        )
         code = self.model.register(link, name, run, serves, slots, f"/{name}")
         if code and link is None:
             told = Link(address=f"/{name}")
@@ -336,7 +365,12 @@ class CoreAndModel(RuleBasedStateMachine):
             model.kick(task)
 
     def kick_action(self, r: random.Random) -> None:
-        link, action, count, model = self.a_link(r), r.choice(ACTIONS), r.choice(["", " 1", " 2"]), self.model
+        link, action, count, model = (
+            self.a_link(r),
+            r.choice(ACTIONS),
+            r.choice(["", " 1", " 2"]),
+            self.model,
+        )
         self.send(link, f"CONTROL:KICK:r1:{action}{count}")
         buried = [task for task in model.buried if task.action == action][: int(count or 1000)]
         for task in buried:
@@ -355,14 +389,24 @@ class CoreAndModel(RuleBasedStateMachine):
             model.ready_actions.append(action)
 
     def assign(self, r: random.Random) -> None:
-        link, name, peer, model = self.a_link(r), self.a_name(r, "ready", "delayed"), self.a_peer(r), self.model
+        link, name, peer, model = (
+            self.a_link(r),
+            self.a_name(r, "ready", "delayed"),
+            self.a_peer(r),
+            self.model,
+        )
         self.send(link, f"CONTROL:ASSIGN_TASK:{name}:{peer.name if peer else 'nobody'}")
         task = model.tasks.get(name)
         if task is None:
             model.reject(link, name, "unknown_task")
         elif task.state not in ("ready", "delayed"):
             model.reject(link, name, "bad_state")
-        elif peer is None or peer.share is None or task.action not in peer.actions or not model.room(peer.link):
+        elif (
+            peer is None
+            or peer.share is None
+            or task.action not in peer.actions
+            or not model.room(peer.link)
+        ):
             model.reject(link, name, "no_agent")
         else:
             model.dispatch(task, peer)
@@ -388,11 +432,21 @@ class CoreAndModel(RuleBasedStateMachine):
         held = [task for task in self.model.tasks.values() if task.agent]
         if r.random() < (0.1 if held else 1.0):
             name, link = self.a_name(r), self.a_link(r)
-            return link, link.peer if link else None, name, r.choice([None, 1, *self.tokens.get(name, [])])
+            return (
+                link,
+                link.peer if link else None,
+                name,
+                r.choice([None, 1, *self.tokens.get(name, [])]),
+            )
         task = r.choice(held)
         assert task.agent is not None
         link = None if task.agent.link.address and r.random() < 0.5 else task.agent.link
-        return link, task.agent if link else None, task.name, r.choice([task.token, task.token, None])
+        return (
+            link,
+            task.agent if link else None,
+            task.name,
+            r.choice([task.token, task.token, None]),
+        )
 
     def outcome(
         self, r: random.Random, verb: str, params: dict[str, str], payload: str
@@ -416,7 +470,9 @@ class CoreAndModel(RuleBasedStateMachine):
 
     def fail(self, r: random.Random) -> None:
         delay, words = r.choice([None, None, 0, 300]), r.choice(PAYLOADS)
-        task, _ = self.outcome(r, "TASK_FAILED", {} if delay is None else {"delay": str(delay)}, words)
+        task, _ = self.outcome(
+            r, "TASK_FAILED", {} if delay is None else {"delay": str(delay)}, words
+        )
         if task is not None:
             self.model.failed(task, words, delay)
 

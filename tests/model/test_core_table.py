@@ -8,8 +8,24 @@ from ganglion.protocol.spec import cell, events, states
 
 STATES, EVENTS = states(), events()
 PAIRS = [(s, e) for s in range(len(STATES)) for e in range(len(EVENTS))]
-OUTCOMES = {"COMPLETE", "COMPLETE_ON", "COMPLETE_WAIT", "FAIL_RETRY", "FAIL_FINAL", "RELEASE", "BURY"}
-REQUESTS = {*OUTCOMES, "SUBMIT_READY", "SUBMIT_DELAYED", "SUBMIT_WAITING", "DISPATCH", "CANCEL", "KICK"}
+OUTCOMES = {
+    "COMPLETE",
+    "COMPLETE_ON",
+    "COMPLETE_WAIT",
+    "FAIL_RETRY",
+    "FAIL_FINAL",
+    "RELEASE",
+    "BURY",
+}
+REQUESTS = {
+    *OUTCOMES,
+    "SUBMIT_READY",
+    "SUBMIT_DELAYED",
+    "SUBMIT_WAITING",
+    "DISPATCH",
+    "CANCEL",
+    "KICK",
+}
 ENDED = {"done", "buried", "cancelled"}
 HELD = {"leased", "cancelling"}
 

@@ -125,9 +125,7 @@ def test_a_payload_that_is_whole_swallows_nothing(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("lines", [0, 1, 2])
-def test_ctrl_c_of_each_leaves_out_what_is_nothing(
-    shell: Shell, spawn: Spawn, lines: int
-) -> None:
+def test_ctrl_c_of_each_leaves_out_what_is_nothing(shell: Shell, spawn: Spawn, lines: int) -> None:
     words = ["", "ganglion: 1 result printed\n", "ganglion: 2 results printed\n"][lines]
     agent = spawn("ganglion", "serve", "ECHO", "--", "cat")
     until(lambda: bool(spawn.agents()), what="the agent")

@@ -14,7 +14,8 @@ LAYERS = {
     "codes": set[str](),
     "wire": {"codes"},
     "journal": {"codes", "wire"},
-    "core": {"codes", "wire"},
+    "cron": set[str](),  # in csrc/src/core
+    "core": {"codes", "wire", "cron"},
     "link": {"codes", "wire", "runtime"},  # csrc/src/link holds both
     "runtime": {"codes", "wire", "link"},
     "loop": {"codes", "wire", "core"},

@@ -174,7 +174,7 @@ def test_a_private_place_is_found(tmp_path: Path, text: str) -> None:
 
 
 def test_a_public_place_is_not(tmp_path: Path) -> None:
-    text = "https://example.org/" "work/x, $HOME/" "work/x, /var/lib/ganglion, homework/x"
+    text = "https://example.org/work/x, $HOME/work/x, /var/lib/ganglion, homework/x"
     assert private_places(plant(tmp_path, {"a.md": text})) == []
 
 

@@ -26,7 +26,22 @@ def test_durations(text: str, ms: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "s", "ms", "-1s", "1 s", "1x", "1s2", "2 1s", "1e3", "ten", "1s ", "9" * 400, "²s", "\uff11s"],
+    [
+        "",
+        "s",
+        "ms",
+        "-1s",
+        "1 s",
+        "1x",
+        "1s2",
+        "2 1s",
+        "1e3",
+        "ten",
+        "1s ",
+        "9" * 400,
+        "²s",
+        "\uff11s",
+    ],
 )
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no duration"):
