@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{time.monotonic() - began:6.1f}  {words}", file=sys.stderr, flush=True)
 
     began = time.monotonic()
-    options = Options(args.policy, seed, 60.0 * args.minutes, args.rate)
+    options = Options(args.policy, args.disk, seed, 60.0 * args.minutes, args.rate)
     try:
         report: Report = crash(options, folder, say)
     except BaseException:

@@ -5,6 +5,7 @@ Owns: the sandbox, the order begin, storm, calm, audit. Knows no command line.
 
 from __future__ import annotations
 
+import shutil
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from crash.audit import Verdict, compare
 from crash.cast import Cast
+from crash.disk import Disk, build_notes, mount_small
 from crash.ledger import read_runs, read_told
 from crash.plan import JOURNAL_KINDS, troubles
 from crash.storm import Storm
@@ -25,6 +27,7 @@ class Options:
     """What is run."""
 
     policy: str  # of the journal
+    disk: str  # what is done for a full one: tmpfs, limit (RLIMIT_FSIZE), or auto: tmpfs where it can be mounted
     seed: int
     seconds: float  # of trouble
     rate: float  # tasks a second, of all clients together
@@ -92,28 +95,54 @@ def _p50(values: list[float]) -> float:
     return round(statistics.median(values), 3) if values else 0.0
 
 
+def _without(policy: str) -> frozenset[str]:
+    """Troubles that this policy makes no promise about."""
+    if policy == "none":
+        return frozenset(JOURNAL_KINDS)
+    return frozenset({"power cut"}) if policy == "memory" else frozenset()
+
+
+def _settings(options: Options, folder: Path, notes: Path) -> dict[str, str]:
+    """The coordinator's settings: small segments, so that they roll and are compacted during the run."""
+    if options.policy == "none":
+        return {"GANGLION_JOURNAL_POLICY": "memory", "GANGLION_JOURNAL_DIR": "none"}
+    return {
+        "GANGLION_JOURNAL_POLICY": options.policy,
+        "GANGLION_JOURNAL_SEGMENT_BYTES": str(2 << 20),
+        "GANGLION_JOURNAL_COMPACT_BYTES": str(4 << 20),
+        "LD_PRELOAD": str(build_notes(folder)),
+        "CRASH_SYNCS": str(notes),
+    }
+
+
 def crash(options: Options, folder: Path, say: Callable[[str], None]) -> Report:
     """Run it. ``folder`` holds ledgers and logs afterwards."""
+    folder.mkdir(exist_ok=True)
     sandbox = Sandbox()
-    without = frozenset(JOURNAL_KINDS)
-    env = {"GANGLION_JOURNAL_POLICY": options.policy}
-    if options.policy == "none":
-        env = {"GANGLION_JOURNAL_POLICY": "memory", "GANGLION_JOURNAL_DIR": "none"}
-    cast = Cast(
-        sandbox, folder, seed=options.seed, rate=options.rate, without="once", env=env
-    )  # fmt: skip
-    storm = Storm(cast, options.seed, say)
+    notes = folder / "syncs"
+    notes.touch()
+    small = options.disk != "limit" and mount_small(sandbox.names.state_base)
+    disk = Disk(sandbox.names.state_dir, notes, small) if options.policy != "none" else None
+    say(f"policy {options.policy}, seed {options.seed}, {folder}")
+    say(f"a full disk is {'a small tmpfs, filled' if small else 'RLIMIT_FSIZE of the coordinator'}")
+    env = _settings(options, folder, notes)
+    cast = Cast(sandbox, folder, seed=options.seed, rate=options.rate, without="once", env=env)
+    storm = Storm(cast, disk, options.seed, say)
     try:
-        say(f"policy {options.policy}, seed {options.seed}, {folder}")
         storm.begin()
-        storm.blow(troubles(options.seed, without), options.seconds)
+        storm.blow(troubles(options.seed, _without(options.policy)), options.seconds)
         say("calm")
         storm.calm(CALM_S)
+        if options.is_safe:
+            storm.ask_again()
         storm.end()
         storm.faults += [f"left behind: {left}" for left in sandbox.leftovers()]
     finally:
+        if disk is not None:
+            shutil.copytree(disk.folder, folder / "state", dirs_exist_ok=True)
         sandbox.remove()
     told = read_told(cast.ledgers.glob("told.*"))
-    verdict = compare(told, read_runs(cast.ledgers.glob("runs.*")))
+    damaged = frozenset(disk.damaged) if disk is not None else frozenset[str]()
+    verdict = compare(told, read_runs(cast.ledgers.glob("runs.*")), damaged)
     seconds = [one.seconds for one in storm.restarts if one.seconds is not None]
     return Report(options, verdict, dict(storm.kinds), dict(storm.kills), seconds, storm.faults)

@@ -13,7 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from crash.cast import COORDINATOR, Cast, Member
+from crash.disk import Disk
+from crash.ledger import Ledger, read_told
 from crash.plan import Trouble
+from crash.reask import reask, youngest
 from crash.watch import Restart
 from support.line import pings
 from support.until import until
@@ -27,11 +30,14 @@ class Storm:
     """One run over a cast.
 
     Args:
-        say: takes a line of progress.
+        disk: under the journal; None without one. say: takes a line of progress.
     """
 
-    def __init__(self, cast: Cast, seed: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, cast: Cast, disk: Disk | None, seed: int, say: Callable[[str], None]
+    ) -> None:
         self.cast = cast
+        self.disk = disk
         self.kinds: Counter[str] = Counter()  # what was done
         self.kills: Counter[str] = Counter()  # of them, SIGKILL, by the kind of member
         self.restarts: list[Restart] = []
@@ -84,6 +90,20 @@ class Storm:
                     self.faults.append(f"{member.name}: {status}: {member.process.stderr[-2000:]}")
             member.process = None
 
+    def ask_again(self) -> None:
+        """One more death of the coordinator; then results are asked for, and written down as told."""
+        coordinator = self.cast.coordinator
+        self.kill(
+            coordinator, lambda: self._say(self.disk.cut_power(self._dice)) if self.disk else None
+        )
+        path = self.cast.sandbox.socket
+        until(lambda: pings(path), START_S, "the coordinator's answer")
+        tasks = youngest(read_told(self.cast.ledgers.glob("told.*")))
+        try:
+            reask(path, tasks, Ledger(self.cast.ledgers / "told.reask.001"))
+        except OSError as error:
+            self.faults.append(f"asking for {len(tasks)} results again: {error}")
+
     def end(self) -> None:
         """End whoever is left as an operator would, the coordinator last."""
         self._run_later(float("inf"))
@@ -108,8 +128,22 @@ class Storm:
             self.kill(self.cast.draw(object_, self._dice))
         elif verb == "stop":
             self._stop(self.cast.draw(object_, self._dice), trouble.seconds)
+        elif self.disk is not None:
+            self._spoil(self.disk, trouble)
+
+    def _spoil(self, disk: Disk, trouble: Trouble) -> None:
+        """Trouble with the disk under the journal."""
+        coordinator = self.cast.coordinator
+        if trouble.kind == "full disk":
+            process = coordinator.process
+            assert process is not None
+            self._say(f"full disk for {trouble.seconds:.1f} s")
+            disk.fill(process)
+            self.later(trouble.seconds, lambda: disk.free(process))
+        elif trouble.kind == "power cut":
+            self.kill(coordinator, lambda: self._say(f"power cut: {disk.cut_power(self._dice)}"))
         else:
-            raise ValueError(f"no such trouble: {trouble.kind}")
+            self.kill(coordinator, lambda: self._say(f"bit flip: {disk.flip(self._dice)}"))
 
     def kill(self, member: Member, between: Callable[[], None] | None = None) -> None:
         """SIGKILL a member and start it again; ``between`` is done while it is dead."""

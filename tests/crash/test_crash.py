@@ -24,7 +24,7 @@ def test_a_plan_leaves_out_what_it_is_told_to() -> None:
 @pytest.mark.timeout_s(240)
 def test_without_a_journal_losses_are_found(tmp_path: Path) -> None:
     said: list[str] = []
-    options = Options("none", seed=1, seconds=6.0, rate=900.0)
+    options = Options("none", "limit", seed=1, seconds=6.0, rate=900.0)
     report = crash(options, tmp_path / "run", said.append)
     assert report.kills["coordinator"], said
     assert report.verdict.lost, report.summary()
