@@ -33,6 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="of the plan; without it, one from the clock")
     parser.add_argument("--rate", type=float, default=1800.0, help="tasks a second (default 1800)")
     parser.add_argument(
+        "--disk", choices=("auto", "tmpfs", "limit"), default="auto", help="a full disk is a small tmpfs, "
+        "or RLIMIT_FSIZE of the coordinator (auto: tmpfs where it can be mounted)",
+    )  # fmt: skip
+    parser.add_argument(
         "--keep", action="store_true", help="keep the folder with ledgers, journal and logs"
     )
     parser.add_argument("--json", action="store_true", help="the summary as one JSON object")

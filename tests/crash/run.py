@@ -138,7 +138,7 @@ def crash(options: Options, folder: Path, say: Callable[[str], None]) -> Report:
         storm.end()
         storm.faults += [f"left behind: {left}" for left in sandbox.leftovers()]
     finally:
-        if disk is not None:
+        if disk is not None and disk.folder.exists():
             shutil.copytree(disk.folder, folder / "state", dirs_exist_ok=True)
         sandbox.remove()
     told = read_told(cast.ledgers.glob("told.*"))
