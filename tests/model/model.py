@@ -118,6 +118,7 @@ class Model(Tables):
             payload=payload,
             params={k: v for k, v in params.items() if k not in taken},
             content=(action, payload),
+            key=params.get("key", ""),
             prio=int(params.get("prio", "4")),
             tries_max=int(params.get("tries", str(self.config.tries))),
             lease=int(params.get("lease", str(self.config.lease_ms))) * MS,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from model.keys import Keys
 from model.things import ENDED, MS, NEVER, REASONS, TEXTS, Config, Link, Peer, Task
 
 
-class Tables:
+class Tables(Keys):
     def __init__(self, config: Config) -> None:
+        super().__init__()
         self.config = config
         self.now = 0
         self.tasks: dict[str, Task] = {}
@@ -21,9 +23,8 @@ class Tables:
         self.draining = False
         self.random = config.seed
         self.token = (config.epoch & 0xFFFFF) << 32
-        self.sequence = self.turns = self.shares = self.named = 0
+        self.sequence = self.shares = self.named = 0
         self.settling: list[Task] = []
-        self.ready_actions: list[str] = []
         self.free_agents: list[Peer] = []
         self.doomed: list[Link] = []
 
@@ -132,15 +133,17 @@ class Tables:
             task.delayed = False
         if state == "ready":
             task.due = NEVER
-            self.turns += 1
-            task.turn = self.turns
-            if task.action not in self.ready_actions:
-                self.ready_actions.append(task.action)
+            self.claim(task)
+            self.queue(task)
         elif state == "cancelling":
             task.due = self.now + self.config.cancel_grace_ms * MS
         elif state in ENDED:
             self.end(task)
         self.arm(task)
+        if state == "leased":
+            self.claim(task)  # handed out before it was ready
+        elif state == "waiting" or state in ENDED:
+            self.leave_line(task)
         self.respend(task)
 
     def end(self, task: Task) -> None:
@@ -292,7 +295,7 @@ class Tables:
     def head(self, action: str) -> Task | None:
         if action in self.paused:
             return None
-        ready = [t for t in self.tasks.values() if t.state == "ready" and t.action == action]
+        ready = [t for t in self.tasks.values() if t.action == action and self.stand(t) == 1]
         return min(ready, key=lambda t: (-t.prio, t.turn), default=None)
 
     def pick(self, action: str) -> Peer | None:

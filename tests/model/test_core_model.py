@@ -43,6 +43,7 @@ FAULTS = {
     "tries=x": ("bad_number", "tries: at least 1, at most 65535"),
     "lease=0": ("bad_number", "lease: at least 1, at most 4294967295"),
     "via=b": ("bad_param", "via: action names (A-Z 0-9 _), a comma between two"),
+    "key=": ("bad_param", "key: 1 to 64 bytes"),
     "blob=1": ("bad_param", "blob: <64 hex digits>.<bytes>"),
 }
 # How often a kind of step is taken beside the others.
@@ -188,6 +189,7 @@ class CoreAndModel(RuleBasedStateMachine):
             assert view["token"] == task.token
             assert view["tries_used"] == task.tries_used
             assert view["watchers"] == len(task.watchers)
+            assert view["stand"] == model.stand(task), name
             assert view["waits_for"] == model.waits(task)
             assert view["reason"] == (task.reason if task.state == "buried" else "")
             assert view["due_us"] == min(task.due, task.ttl_at)
@@ -198,6 +200,8 @@ class CoreAndModel(RuleBasedStateMachine):
         assert gauges["unfinished"] == self.unfinished()
         assert gauges["spent"] == len(model.spent)
         assert gauges["peers"] == len(model.peers)
+        keyed = [task for task in model.tasks.values() if task.key and task.state not in ("done", "cancelled")]
+        assert gauges["keys"] == len({task.key for task in keyed})
         assert gauges["edges"] == len(model.edges)
         assert gauges["links"] == len(self.numbers) + 1
         for state in ("waiting", "delayed", "ready", "leased", "cancelling", *ENDED):
@@ -306,6 +310,8 @@ class CoreAndModel(RuleBasedStateMachine):
         params = self.some(r, SUBMISSION) if r.random() < 0.7 else {}
         if r.random() < 0.25:
             params["after"] = ",".join(self.a_name(r) for _ in range(r.choice([1, 1, 2, 3])))
+        if r.random() < 0.35:
+            params["key"] = r.choice("kkl")
         name = "" if r.random() < 0.1 else r.choice(NAMES)
         action, payload = r.choice(ACTIONS), r.choice(PAYLOADS)
         if r.random() < 0.15 and self.model.tasks:  # the same again
@@ -408,6 +414,8 @@ class CoreAndModel(RuleBasedStateMachine):
             or not model.room(peer.link)
         ):
             model.reject(link, name, "no_agent")
+        elif not model.has_turn(task):
+            model.reject(link, name, "bad_state", "another task of its key has the turn")
         else:
             model.dispatch(task, peer)
             model.say(link, f"ACK:DONE:{name}")

@@ -91,6 +91,7 @@ class Task:
     payload: str
     params: dict[str, str]  # what is passed on
     content: tuple[str, str]
+    key: str
     prio: int
     tries_max: int
     lease: int

@@ -100,6 +100,7 @@ typedef struct gn_task_view {
     uint64_t token;       /* of the current lease, 0 when not leased */
     int64_t due_us;       /* next deadline, INT64_MAX when none */
     uint32_t waits_for;   /* unmet after= */
+    int stand;            /* of a ready one: 1 in its action's queue, 2 in the line of its key */
     uint32_t watchers;
     char action[33];
     char agent[65];       /* empty when not leased */

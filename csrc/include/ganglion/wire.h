@@ -42,6 +42,7 @@
     X(KEEP, "keep", U64)    /* ms a result is kept */                                          \
     X(VIA, "via", STR)      /* further actions, comma-separated */                             \
     X(AFTER, "after", STR)  /* tasks whose results it waits for, comma-separated */            \
+    X(KEY, "key", STR)      /* tasks of one key run one at a time, in order */                 \
     X(CT, "ct", STR)        /* content type: text json msgpack f32 f64 i64 u8 ... */           \
     X(SHAPE, "shape", STR)  /* of an array, comma-separated */                                 \
     X(BLOB, "blob", STR)    /* <sha256 hex>.<bytes>: the payload is in the spool */            \
@@ -129,7 +130,7 @@ size_t gn_parse(gn_parser *parser, const uint8_t *buf, size_t len, int final,
 typedef struct gn_params {
     uint64_t present;
     uint64_t prio, ttl, delay, lease, tries, try_, token, seq, ack, keep, ts, trace; /* 0 when absent; prio 4 */
-    gn_span from, via, after, ct, shape, blob, tp, need, hops; /* raw, still percent-encoded */
+    gn_span from, via, after, key, ct, shape, blob, tp, need, hops; /* raw, still percent-encoded */
 } gn_params;
 
 /* Decode m's parameters. Returns 0 or a code (GN_BAD_PARAM, GN_BAD_NUMBER, GN_BAD_PERCENT). A key given twice: the last counts.

@@ -18,6 +18,8 @@ GN_ACCESS(conn, conns)
 GN_ACCESS(watch, watches)
 GN_ACCESS(edge, edges)
 GN_ACCESS(blob, blobs)
+GN_ACCESS(key, keys)
+GN_ACCESS(tags, tags)
 #undef GN_ACCESS
 
 #define GN_TASK_ALL offsetof(struct gn_task, all)
@@ -69,6 +71,18 @@ void gn_queue_drop(gn_core *core, struct gn_task *t);
 uint32_t gn_queue_head(const struct gn_action *a); /* the next task, or GN_NIL */
 void gn_action_mark(gn_core *core, uint32_t action);
 int gn_is_action(const char *name, size_t len);
+
+/* ---- keys.c: key= and the other tags of a task --------------------------------------------------- */
+
+int gn_key_is_sane(const struct gn_ctx *x);
+int gn_tags_set(gn_core *core, struct gn_task *t, const struct gn_ctx *x); /* from x's key=; 0 or a code: none kept */
+void gn_tags_free(gn_core *core, struct gn_task *t); /* it needs them no longer; also without any */
+/* Into the line of its key, since then; nothing when it stands there, or has no key. t has tags. */
+void gn_key_claim(gn_core *core, struct gn_task *t, int64_t since);
+void gn_key_leave(gn_core *core, struct gn_task *t);            /* out of it: the next one has the turn */
+int gn_key_has_turn(const gn_core *core, const struct gn_task *t); /* or would have it; 1 without a key */
+int gn_key_take(gn_core *core, struct gn_task *t); /* to the front of the line: it runs already. 0: another one does */
+void gn_keys_resume(gn_core *core); /* after a replay, the clock being set, before ready tasks are queued anew */
 
 /* ---- timers.c --------------------------------------------------------------------------------- */
 

@@ -27,18 +27,64 @@ static int list_ok(const struct gn_pool *pool, size_t off, const struct gn_list 
     return 0;
 }
 
+/* The line of a key: its first has the turn, the others have been ready and stand nowhere else. */
+static int key_ok(const gn_core *core, const struct gn_key *k)
+{
+    SUB(list_ok(&core->tags, offsetof(struct gn_tags, line), &k->line));
+    TRUE(k->refs >= k->line.count && k->refs > 0);
+    for (uint32_t i = k->line.head; i != GN_NIL; i = gn_tags_at(core, i)->line.next) {
+        const struct gn_tags *g = gn_tags_at(core, i);
+        const struct gn_task *t = gn_task_at(core, g->task);
+        TRUE(g->in_line && g->key == k->self && t->tags == i);
+        TRUE(!gn_task_ended(t) && t->state != GN_STATE_WAITING);
+        TRUE(t->state != GN_STATE_READY || (t->stand == GN_STAND_LINE) == (i != k->line.head));
+        TRUE(i == k->line.head || (t->state != GN_STATE_LEASED && t->state != GN_STATE_CANCELLING));
+    }
+    return 0;
+}
+
+static int tags_ok(const gn_core *core, const struct gn_task *t)
+{
+    const struct gn_tags *g = gn_tags_at(core, t->tags);
+    TRUE(g->self == t->tags && g->task == t->self);
+    TRUE(g->key == GN_NIL || gn_key_at(core, g->key)->name_len > 0);
+    int must = t->state == GN_STATE_READY || t->state == GN_STATE_LEASED || t->state == GN_STATE_CANCELLING;
+    TRUE(g->key == GN_NIL || g->in_line || !must);
+    return 0;
+}
+
+static int keys_ok(const gn_core *core)
+{
+    uint32_t live = 0, refs = 0, tags = 0;
+    for (uint32_t i = 0; i < core->keys.high; i++)
+        if (gn_key_at(core, i)->name_len > 0) {
+            live++;
+            refs += gn_key_at(core, i)->refs;
+            SUB(key_ok(core, gn_key_at(core, i)));
+        }
+    for (uint32_t i = core->all.head; i != GN_NIL; i = gn_task_at(core, i)->all.next)
+        if (gn_task_at(core, i)->tags != GN_NIL) {
+            SUB(tags_ok(core, gn_task_at(core, i)));
+            refs -= gn_tags_at(core, gn_task_at(core, i)->tags)->key != GN_NIL;
+            tags++;
+        }
+    TRUE(live == core->keys.live && core->key_names.count == live);
+    TRUE(refs == 0 && tags == core->tags.live);
+    return 0;
+}
+
 static int action_ok(const gn_core *core, const struct gn_action *a)
 {
-    uint32_t ready = 0, sum = 0, listed = 0;
+    uint32_t queued = 0, sum = 0, listed = 0;
     for (int p = 0; p < GN_PRIOS; p++) {
         SUB(list_ok(&core->tasks, GN_TASK_Q, &a->queue[p]));
         TRUE((a->prios >> p & 1) == (a->queue[p].head != GN_NIL));
-        ready += a->queue[p].count;
+        queued += a->queue[p].count;
         for (uint32_t i = a->queue[p].head; i != GN_NIL; i = gn_task_at(core, i)->q.next)
             TRUE(gn_task_at(core, i)->prio == p && gn_task_at(core, i)->state == GN_STATE_READY &&
-                 gn_task_at(core, i)->action == a->self);
+                 gn_task_at(core, i)->stand == GN_STAND_QUEUE && gn_task_at(core, i)->action == a->self);
     }
-    TRUE(ready == a->count[GN_STATE_READY]);
+    TRUE(queued <= a->count[GN_STATE_READY]); /* the others stand in the lines of their keys: sums_ok */
     SUB(list_ok(&core->tasks, GN_TASK_Q, &a->buried));
     TRUE(a->buried.count == a->count[GN_STATE_BURIED]);
     for (int s = 0; s < GN_SHARES; s++) {
@@ -53,7 +99,7 @@ static int action_ok(const gn_core *core, const struct gn_action *a)
     TRUE(sum == a->tasks);
     TRUE(!a->marked);
     /* Nobody idles beside work. */
-    if (ready > 0 && !a->paused)
+    if (queued > 0 && !a->paused)
         for (int s = 0; s < GN_SHARES; s++)
             for (uint32_t i = a->share[s].head; i != GN_NIL; i = gn_serve_at(core, i)->node.next)
                 TRUE(!gn_out_room(core, gn_conn_at(core, gn_peer_at(core, gn_serve_at(core, i)->peer)->conn)));
@@ -122,6 +168,7 @@ static int task_ok(const gn_core *core, const struct gn_task *t)
     TRUE(gn_task_find(core, gn_task_name(t), t->name_len) == t->self);
     TRUE(gn_action_at(core, t->action)->name_len > 0);
     TRUE((t->token != 0) == held);
+    TRUE((t->stand != GN_STAND_NONE) == (t->state == GN_STATE_READY));
     TRUE(t->agent == GN_NIL || held);
     TRUE(t->next_action == GN_NIL);
     TRUE(!(t->flags & GN_TASK_SETTLE));
@@ -158,10 +205,19 @@ static int due_ok(const gn_core *core)
     return 0;
 }
 
+static uint32_t in_queues(const gn_core *core)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < core->actions.high; i++)
+        for (int p = 0; gn_action_at(core, i)->name_len > 0 && p < GN_PRIOS; p++)
+            n += gn_action_at(core, i)->queue[p].count;
+    return n;
+}
+
 /* What the counters say is what a walk over all tasks finds. */
 static int sums_ok(const gn_core *core)
 {
-    uint32_t count[16] = {0}, unfinished = 0;
+    uint32_t count[16] = {0}, unfinished = 0, queued = 0;
     uint64_t bytes = 0;
     SUB(list_ok(&core->tasks, GN_TASK_ALL, &core->all));
     SUB(list_ok(&core->tasks, GN_TASK_SPENT_NODE, &core->spent));
@@ -172,12 +228,14 @@ static int sums_ok(const gn_core *core)
         serial = t->serial;
         count[t->state]++;
         unfinished += !gn_task_ended(t);
+        queued += t->stand == GN_STAND_QUEUE;
         bytes += (uint64_t)t->mem_bytes + t->words_len + t->hops_len;
         SUB(task_ok(core, t));
     }
     TRUE(core->all.count == core->tasks.live && core->task_names.count == core->tasks.live);
     TRUE(memcmp(count, core->count, sizeof count) == 0);
     TRUE(unfinished == core->unfinished);
+    TRUE(queued == in_queues(core));
     TRUE(bytes == core->bytes);
     TRUE(core->results == count[GN_STATE_DONE] + count[GN_STATE_CANCELLED]);
     TRUE(core->results <= core->config.results_max || core->spent.count == 0);
@@ -191,6 +249,7 @@ int gn_core_check(const gn_core *core)
     TRUE(core->settle_head == GN_NIL && core->doomed == GN_NIL);
     SUB(sums_ok(core));
     SUB(due_ok(core));
+    SUB(keys_ok(core));
     for (uint32_t i = 0; i < core->actions.high; i++)
         if (gn_action_at(core, i)->name_len > 0)
             SUB(action_ok(core, gn_action_at(core, i)));

@@ -53,6 +53,8 @@ static int make_tables(gn_core *core)
            gn_pool_open(&core->watches, sizeof(struct gn_watch), c->watches_max) &&
            gn_pool_open(&core->edges, sizeof(struct gn_edge), c->edges_max) &&
            gn_pool_open(&core->blobs, sizeof(struct gn_blob), c->tasks_max * 2 + 2) && /* those to be dropped too */
+           gn_pool_open(&core->keys, sizeof(struct gn_key), c->tasks_max) &&
+           gn_pool_open(&core->tags, sizeof(struct gn_tags), c->tasks_max) &&
            gn_timers_reserve(core);
 }
 
@@ -108,13 +110,15 @@ void gn_core_free(gn_core *core)
         return;
     free_contents(core);
     struct gn_pool *pools[] = {&core->tasks, &core->actions, &core->serves, &core->peers,
-                               &core->conns, &core->watches, &core->edges,  &core->blobs};
+                               &core->conns, &core->watches, &core->edges,  &core->blobs,
+                               &core->keys,  &core->tags};
     for (size_t i = 0; i < sizeof pools / sizeof *pools; i++)
         gn_pool_close(pools[i]);
     free(core->task_names.slot);
     free(core->action_names.slot);
     free(core->peer_names.slot);
     free(core->blob_names.slot);
+    free(core->key_names.slot);
     free(core->timers.heap);
     free(core->journal.p);
     free(core->text.p);
@@ -469,6 +473,7 @@ int gn_core_task(const gn_core *core, const char *name, size_t len, gn_task_view
     out->token = t->token;
     out->due_us = t->due_us < t->ttl_us ? t->due_us : t->ttl_us;
     out->waits_for = t->waits;
+    out->stand = t->stand;
     out->watchers = t->watchers.count;
     memcpy(out->action, gn_action_at(core, t->action)->name, sizeof out->action);
     if (t->agent != GN_NIL)

@@ -51,6 +51,8 @@ int gn_dispatch(gn_core *core, struct gn_task *t, struct gn_peer *p)
             return 0;
         }
     }
+    if (p == NULL)
+        gn_key_take(core, t); /* the journal says it ran: so it had the turn */
     t->agent = p == NULL ? GN_NIL : p->self;
     t->token = ++core->token;
     t->tries_used++;

@@ -30,6 +30,7 @@
 #define GN_PEEK_BYTES 256
 #define GN_PRIOS (GN_PRIO_MAX + 1)
 #define GN_BLOB_HEX 64
+#define GN_TURN_BYTES_MAX 64             /* of key=, decoded */
 /* Parameters passed on must leave room in a header for all the coordinator adds: the longest verb or action,
  * a full name, lease, try, token, len, or from and ts in the journal. */
 #define GN_PASS_BYTES_MAX 750
@@ -71,6 +72,7 @@ static inline struct gn_node *gn_node_at(const struct gn_pool *pool, uint32_t i,
     return (struct gn_node *)((uint8_t *)gn_pool_at(pool, i) + off);
 }
 void gn_list_push(const struct gn_pool *pool, size_t off, struct gn_list *list, uint32_t i);
+void gn_list_put(const struct gn_pool *pool, size_t off, struct gn_list *list, uint32_t i, uint32_t behind); /* GN_NIL: first */
 void gn_list_drop(const struct gn_pool *pool, size_t off, struct gn_list *list, uint32_t i);
 
 /* ---- names.c: name -> index ---------------------------------------------------------------- */
@@ -105,9 +107,12 @@ enum gn_timer_kind { GN_TIMER_OFF, GN_TIMER_HEAP, GN_TIMER_LEASE, GN_TIMER_KEEP 
 #define GN_TASK_HELD 64    /* replay: it was with an agent when this happened */
 #define GN_TASK_WORDS_LEN 128
 
+/* Where a ready task stands, by its node q. */
+enum gn_stand { GN_STAND_NONE, GN_STAND_QUEUE, GN_STAND_LINE };
+
 struct gn_task {
     struct gn_node all;   /* core->all: order of acceptance */
-    struct gn_node q;     /* ready: its action's queue; leased, cancelling: its agent's list; buried: its action's */
+    struct gn_node q;     /* ready: as stand says; leased, cancelling: its agent's list; buried: its action's */
     struct gn_node lane;  /* timers.c */
     struct gn_node spent; /* core->spent: ended, delivered, not pinned: may make room, oldest first */
     uint32_t settle_next;
@@ -117,13 +122,14 @@ struct gn_task {
     uint32_t agent;       /* peer that holds it, or GN_NIL */
     uint32_t blob;        /* of its payload or result */
     uint32_t heap_at;     /* place in the timer heap */
+    uint32_t tags;        /* its key and labels, or GN_NIL */
     uint32_t needs;       /* first edge to a task it waits for or runs after */
     struct gn_list needed_by; /* edges from tasks that wait for this one or run after it: its result is kept */
     uint32_t waits;       /* unmet ones among needs */
     struct gn_list watchers; /* oldest first */
     uint32_t tries_used, tries_max;
     uint32_t lease_ms, keep_ms;
-    uint8_t state, prio, flags, reason, timer;
+    uint8_t state, prio, flags, reason, timer, stand;
     uint8_t name_len, name_off; /* where in mem the name stands */
     uint16_t pass_len;    /* parameters passed on, behind the name in mem; the payload follows */
     uint32_t payload_len;
@@ -159,6 +165,22 @@ struct gn_action {
     uint32_t marked_next;
 };
 _Static_assert(GN_STATE_COUNT <= 16, "count[] has a place for every state");
+
+/* A text of key=, and who has its turn: the first in the line. */
+struct gn_key {
+    uint32_t self, hash, refs;
+    uint8_t name_len; /* 0: not live */
+    char name[GN_TURN_BYTES_MAX];
+    struct gn_list line; /* tags of tasks that have been ready and have not ended */
+};
+
+/* What few tasks have. */
+struct gn_tags {
+    struct gn_node line; /* key->line */
+    uint32_t self, task, key;
+    uint8_t in_line;
+    int64_t since_us;    /* when it joined the line */
+};
 
 /* One agent serving one action. */
 struct gn_serve {
@@ -276,6 +298,7 @@ struct gn_text {
     X(links, core->conns.live, core->config.links_max)                                     \
     X(watches, core->watches.live, core->config.watches_max)                               \
     X(edges, core->edges.live, core->config.edges_max)                                     \
+    X(keys, core->keys.live, core->config.tasks_max)                                       \
     X(blobs, core->blobs.live, 0)                                                          \
     X(out_bytes, core->out_bytes, 0)                                                       \
     X(journal_bytes, core->journal.len, 0)                                                 \
@@ -306,8 +329,8 @@ struct gn_core {
     int64_t now; /* us */
     uint64_t random;
     uint64_t token, serial, turn, named;
-    struct gn_pool tasks, actions, serves, peers, conns, watches, edges, blobs;
-    struct gn_names task_names, action_names, peer_names, blob_names;
+    struct gn_pool tasks, actions, serves, peers, conns, watches, edges, blobs, keys, tags;
+    struct gn_names task_names, action_names, peer_names, blob_names, key_names;
     struct gn_timers timers;
     struct gn_list all, spent, dirty, effects, event_conns, blob_drops;
     uint32_t settle_head, settle_tail;

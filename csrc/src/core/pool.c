@@ -63,6 +63,20 @@ void gn_list_push(const struct gn_pool *pool, size_t off, struct gn_list *list, 
     list->count++;
 }
 
+void gn_list_put(const struct gn_pool *pool, size_t off, struct gn_list *list, uint32_t i, uint32_t behind)
+{
+    struct gn_node *node = gn_node_at(pool, i, off);
+    uint32_t *from = behind == GN_NIL ? &list->head : &gn_node_at(pool, behind, off)->next;
+    node->prev = behind;
+    node->next = *from;
+    *from = i;
+    if (node->next != GN_NIL)
+        gn_node_at(pool, node->next, off)->prev = i;
+    else
+        list->tail = i;
+    list->count++;
+}
+
 void gn_list_drop(const struct gn_pool *pool, size_t off, struct gn_list *list, uint32_t i)
 {
     struct gn_node *node = gn_node_at(pool, i, off);

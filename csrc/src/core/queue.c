@@ -61,8 +61,14 @@ uint32_t gn_action_get(gn_core *core, const char *name, size_t len)
     return i;
 }
 
+/* Into its action's queue, or, when another task of its key has the turn, to where it waits for that. */
 void gn_queue_push(gn_core *core, struct gn_task *t)
 {
+    if (t->tags != GN_NIL && !gn_key_has_turn(core, t)) {
+        t->stand = GN_STAND_LINE;
+        return;
+    }
+    t->stand = GN_STAND_QUEUE;
     struct gn_action *a = gn_action_at(core, t->action);
     t->turn = ++core->turn;
     gn_list_push(&core->tasks, GN_TASK_Q, &a->queue[t->prio], t->self);
@@ -72,6 +78,10 @@ void gn_queue_push(gn_core *core, struct gn_task *t)
 
 void gn_queue_drop(gn_core *core, struct gn_task *t)
 {
+    int stand = t->stand;
+    t->stand = GN_STAND_NONE;
+    if (stand != GN_STAND_QUEUE)
+        return;
     struct gn_action *a = gn_action_at(core, t->action);
     gn_list_drop(&core->tasks, GN_TASK_Q, &a->queue[t->prio], t->self);
     if (a->queue[t->prio].head == GN_NIL)

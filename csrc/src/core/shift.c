@@ -81,6 +81,8 @@ static void enter(gn_core *core, struct gn_task *t)
     switch (t->state) {
     case GN_STATE_READY:
         t->due_us = GN_NEVER;
+        if (t->tags != GN_NIL)
+            gn_key_claim(core, t, core->now);
         gn_queue_push(core, t);
         break;
     case GN_STATE_LEASED:
@@ -107,6 +109,26 @@ static void enter(gn_core *core, struct gn_task *t)
         break;
     }
     gn_timer_task(core, t);
+}
+
+/* What a task with tags has of them in its new state. */
+static void retag(gn_core *core, struct gn_task *t)
+{
+    switch (t->state) {
+    case GN_STATE_LEASED:
+        gn_key_claim(core, t, core->now); /* handed out before it was ready */
+        break;
+    case GN_STATE_WAITING: /* perhaps for a task of its own key */
+    case GN_STATE_BURIED:
+        gn_key_leave(core, t);
+        break;
+    case GN_STATE_DONE:
+    case GN_STATE_CANCELLED:
+        gn_tags_free(core, t);
+        break;
+    default:
+        break;
+    }
 }
 
 int gn_shift_code(const struct gn_task *t, int event)
@@ -140,6 +162,8 @@ int gn_shift(gn_core *core, struct gn_task *t, int event)
         core->unfinished--;
         gn_timer_task_off(core, t);
     }
+    if (t->tags != GN_NIL)
+        retag(core, t);
     gn_result_spent(core, t);
     if (core->event_conns.count > 0) {
         uint32_t now_with = t->agent;

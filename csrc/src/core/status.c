@@ -203,8 +203,9 @@ void gn_verb_peek(gn_core *core, const struct gn_ctx *x)
         gn_member_number(text, "ended_ms", ms(t->ended_us));
     if (due != GN_NEVER)
         gn_member_number(text, "due_ms", ms(due));
-    gn_member_number(text, "waits_for", t->waits);
-    gn_member_number(text, "watchers", t->watchers.count);
+    if (t->stand == GN_STAND_LINE)
+        gn_member_string(text, "held_by", "key", 3);
+    gn_member_number(text, "waits_for", t->waits);    gn_member_number(text, "watchers", t->watchers.count);
     size_t shown = t->payload_len < GN_PEEK_BYTES ? t->payload_len : GN_PEEK_BYTES;
     gn_member_string(text, "payload", (const char *)gn_task_payload(t), shown);
     gn_text_str(text, "}");

@@ -41,6 +41,8 @@ static int check(const gn_core *core, const struct gn_ctx *x)
         return GN_BAD_PARAM;
     if (p->present & GN_BIT(BLOB) && !gn_blob_is(gn_chars(x->buf, p->blob), p->blob.len))
         return GN_BAD_PARAM;
+    if (p->present & GN_BIT(KEY) && !gn_key_is_sane(x))
+        return GN_BAD_PARAM;
     (void)core;
     return 0;
 }
@@ -127,7 +129,9 @@ static int prepare(gn_core *core, const struct gn_ctx *x, const char *name, size
     if (t == NULL)
         return GN_BUSY;
     t->action = action;
-    if (x->p.present & GN_BIT(AFTER))
+    if (x->p.present & GN_BIT(KEY))
+        code = gn_tags_set(core, t, x);
+    if (code == 0 && x->p.present & GN_BIT(AFTER))
         code = gn_deps_add(core, t, x->buf + x->p.after.off, x->p.after.len);
     if (code == 0 && x->conn != GN_NIL)
         code = gn_watch_add(core, t, x->conn);
@@ -369,6 +373,11 @@ void gn_verb_assign(gn_core *core, const struct gn_ctx *x)
         if (p == NULL || p->share == GN_SHARE_OUT || !serves(core, p, t->action) ||
             !gn_out_room(core, gn_conn_at(core, p->conn)))
             code = GN_NO_AGENT;
+    }
+    if (code == 0 && !gn_key_has_turn(core, t)) {
+        static const char WORDS[] = "another task of its key has the turn";
+        gn_reject_words(core, x, GN_BAD_STATE, WORDS, sizeof WORDS - 1);
+        return;
     }
     if (code == 0 && !gn_dispatch(core, t, gn_peer_at(core, i)))
         code = GN_NO_AGENT;
