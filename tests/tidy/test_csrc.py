@@ -14,11 +14,12 @@ LAYERS = {
     "codes": set[str](),
     "wire": {"codes"},
     "journal": {"codes", "wire"},
+    "store": {"codes", "wire", "journal"},
     "cron": set[str](),  # in csrc/src/core
     "core": {"codes", "wire", "cron"},
     "link": {"codes", "wire", "runtime"},  # csrc/src/link holds both
     "runtime": {"codes", "wire", "link"},
-    "loop": {"codes", "wire", "core"},
+    "loop": {"codes", "wire", "core", "journal", "store"},
 }
 PURE = ("wire", "core", "journal")
 INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*([<\"])([^>\"]+)[>\"]", re.MULTILINE)
