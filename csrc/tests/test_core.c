@@ -349,6 +349,88 @@ static void test_chain(void)
     gn_core_free(core);
 }
 
+/* ---- alarms ----------------------------------------------------------------------------------- */
+
+static const char *status_at(gn_core *core, int64_t now_us, int link)
+{
+    static const char ask[] = "CONTROL:STATUS:s\n";
+    CHECK(gn_core_feed(core, now_us, link, (const uint8_t *)ask, sizeof ask - 1, 0) == sizeof ask - 1);
+    return heard(core, link);
+}
+
+/* An agent the pump has forgotten is what must never be: made here by hand. */
+static void test_idle_alarm(void)
+{
+    gn_core *core = make(NULL);
+    int agent = gn_core_link_open(core, 1, GN_LINK_STREAM), client = gn_core_link_open(core, 1, GN_LINK_STREAM);
+    say(core, agent, "CONTROL:REGISTER:up:{\"actions\":[\"A\"],\"slots\":2}\n");
+    heard(core, agent);
+    struct gn_peer *p = gn_peer_at(core, gn_peer_find(core, "up", 2));
+    p->draining = 1;
+    gn_agent_relist(core, p);
+    say(core, client, "DATA:A:t1;ack=0:x\n");
+    p->draining = 0;
+    CHECK(strstr(status_at(core, 900000, client), "idle_agent") == NULL);
+    CHECK(strstr(status_at(core, 1000001, client), "\"alarm\":\"idle_agent\"") != NULL);
+    gn_agent_relist(core, p);
+    gn_agent_mark(core, p);
+    CHECK(strstr(status_at(core, 1000002, client), "\"idle_agent\"") != NULL); /* it is settled after the answer */
+    CHECK(strstr(status_at(core, 1000003, client), "\"alarms\":[]") != NULL);
+    CHECK(gn_core_check(core) == 0);
+    gn_core_free(core);
+}
+
+static void test_stuck_alarm(void)
+{
+    gn_core *core = make(NULL);
+    int agent = gn_core_link_open(core, 1, GN_LINK_STREAM), client = gn_core_link_open(core, 1, GN_LINK_STREAM);
+    size_t len;
+    int whole;
+    say(core, agent, "CONTROL:REGISTER:up:{\"actions\":[\"A\"],\"slots\":2}\n");
+    CHECK(strstr(status_at(core, 5000000, client), "stuck_link") == NULL);
+    CHECK(strstr(status_at(core, 5000001, client), "\"alarm\":\"stuck_link\"") != NULL);
+    gn_core_output(core, agent, 10, &len, &whole);
+    gn_core_sent(core, 5000002, agent, len); /* it moves */
+    CHECK(strstr(status_at(core, 5000003, client), "stuck_link") == NULL);
+    gn_core_free(core);
+}
+
+/* Of each kind a few rows, then how many more: a page of STATUS stays a page. */
+static void test_many_alarms(void)
+{
+    gn_core *core = make(NULL);
+    int client = gn_core_link_open(core, 1, GN_LINK_STREAM);
+    for (int i = 0; i < 100; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "DATA:A%d:;ack=0:x\n", i);
+        say(core, client, line);
+    }
+    CHECK(strstr(status_at(core, 60000000, client), "\"more\":92") != NULL);
+    gn_core_free(core);
+}
+
+/* ---- a list of an agent -------------------------------------------------------------------------- */
+
+/* As long as a message can be, of tasks nobody knows: all are answered, and the link is bounded as ever. */
+static void test_long_list(void)
+{
+    gn_core *core = make(NULL);
+    int agent = gn_core_link_open(core, 1, GN_LINK_STREAM);
+    static char line[GN_MESSAGE_BYTES_MAX];
+    size_t n = 0;
+    say(core, agent, "CONTROL:REGISTER:up:{\"actions\":[\"A\"],\"slots\":2}\n");
+    n += (size_t)sprintf(line, "CONTROL:HEARTBEAT:up:");
+    for (int i = 0; n < 65000; i++)
+        n += (size_t)sprintf(line + n, "%sx=%d", i > 0 ? "," : "", i);
+    strcpy(line + n, "\n");
+    heard(core, agent);
+    for (int i = 0; i < 40; i++)
+        gn_core_feed(core, 1, agent, (const uint8_t *)line, strlen(line), 0);
+    CHECK(gn_core_check(core) == 0);
+    CHECK(core->out_bytes > core->config.out_bytes_max / 2 && core->out_bytes < 2 * core->config.out_bytes_max);
+    gn_core_free(core);
+}
+
 int main(void)
 {
     test_bad_configs();
@@ -361,6 +443,10 @@ int main(void)
     test_fuzz();
     test_many();
     test_chain();
+    test_idle_alarm();
+    test_stuck_alarm();
+    test_many_alarms();
+    test_long_list();
     puts("test_core: ok");
     return 0;
 }

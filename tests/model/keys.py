@@ -7,7 +7,9 @@ from model.things import Task
 
 class Keys:
     def __init__(self) -> None:
-        self.lines: dict[str, list[Task]] = {}  # by key: who has been ready and has not ended; the first has the turn
+        self.lines: dict[
+            str, list[Task]
+        ] = {}  # by key: who has been ready and has not ended; the first has the turn
         self.turns = 0
         self.ready_actions: list[str] = []
 
@@ -37,6 +39,18 @@ class Keys:
         task.turn = self.turns
         if task.action not in self.ready_actions:
             self.ready_actions.append(task.action)
+
+    def take_turn(self, task: Task) -> bool:
+        """To the front of the line: it runs already. False: another one does."""
+        if self.has_turn(task):
+            return True
+        line = self.lines[task.key]
+        if line[0].state in ("leased", "cancelling"):
+            return False
+        line.remove(task)
+        line.insert(0, task)
+        self.queue(task)
+        return True
 
     def stand(self, task: Task) -> int:
         """Where a ready task stands, as gn_task_view says it."""

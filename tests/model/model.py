@@ -7,17 +7,24 @@ answer to a message, then what follows from it (outcomes, dependents, dispatches
 
 from __future__ import annotations
 
-from model.tables import Tables
+from model.leases import Leases
 from model.things import ENDED, MS, NEVER, TEXTS, Link, Peer, Task
 
 MASK = (1 << 64) - 1
 
 
-class Model(Tables):
+class Model(Leases):
     """What each message does. A refused one returns its code, others ""."""
 
     def register(
-        self, link: Link | None, name: str, run: str, actions: list[str], slots: int, inbox: str
+        self,
+        link: Link | None,
+        name: str,
+        run: str,
+        actions: list[str],
+        slots: int,
+        inbox: str,
+        holds: int = 0,
     ) -> str:
         old = self.peers.get(name)
         same = old is not None and old.run == run
@@ -40,19 +47,14 @@ class Model(Tables):
             self.peers[name] = old
         peer = old
         peer.actions, peer.share = list(dict.fromkeys(actions)), None
-        peer.slots, peer.heard, peer.beat = slots, self.now, self.now
+        peer.slots, peer.beat, peer.claiming = slots, self.now, holds > 0
+        self.heard(peer)
         self.relist(peer)
-        peer.timer = None
-        if actions:
-            self.arm_peer(peer, self.now + self.config.agent_timeout_ms * MS)
+        self.arm_agent(peer)
         body = f'{{"inline":65536,"heartbeat_ms":{self.config.heartbeat_ms}}}'
         self.say(peer.link, f"ACK:WELCOME:{name};epoch={self.config.epoch}:{body}")
         self.mark(peer)
         return ""
-
-    def heartbeat(self, peer: Peer) -> None:
-        peer.heard = peer.beat = self.now
-        self.say(peer.link, f"ACK:PONG:{peer.name};epoch={self.config.epoch}")
 
     def bye(self, peer: Peer) -> None:
         self.say(peer.link, f"ACK:DONE:{peer.name}")
@@ -125,6 +127,8 @@ class Model(Tables):
             keep=int(params.get("keep", str(self.config.keep_ms))) * MS,
             keep_given="keep" in params,
             ttl_at=self.now + ttl * MS if ttl else NEVER,
+            entered_at=self.now,
+            accepted_at=self.now,
         )
 
     def link(self, task: Task, names: str) -> str:
@@ -209,7 +213,7 @@ class Model(Tables):
             kept["after"] = params["after"]
         task.params = {**kept, **own}
         task.payload, task.tries_used, task.due, task.words = payload, 0, NEVER, ""
-        task.action = via[0]
+        task.action, task.entered_at = via[0], self.now
         lost = any(other.state in ("buried", "cancelled") for other in self.needs(task))
         self.shift(task, "waiting" if self.waits(task) or lost else "ready")
         if lost:
@@ -254,6 +258,7 @@ class Model(Tables):
     def kick(self, task: Task) -> None:
         if task.state == "buried":
             task.tries_used, task.ttl_at, task.reason, task.words = 0, NEVER, "", ""
+            task.entered_at = self.now
         self.shift(task, "ready")
 
     def sent(self, link: Link, count: int) -> None:

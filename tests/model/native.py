@@ -100,6 +100,15 @@ class Core:
         text = {
             key: ffi.string(getattr(view, key)).decode() for key in ("action", "agent", "reason")
         }
-        keys = ("prio", "tries_used", "tries_max", "token", "due_us", "waits_for", "watchers", "stand")
+        keys = (
+            "prio",
+            "tries_used",
+            "tries_max",
+            "token",
+            "due_us",
+            "waits_for",
+            "watchers",
+            "stand",
+        )
         state = ffi.string(lib.gn_state_word(view.state)).decode()
         return {"state": state, **{key: int(getattr(view, key)) for key in keys}, **text}

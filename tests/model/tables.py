@@ -21,6 +21,7 @@ class Tables(Keys):
         ] = []  # (who waits for or runs after, whom), oldest first
         self.effects: list[tuple[str, Link]] = []
         self.draining = False
+        self.adopted = 0
         self.random = config.seed
         self.token = (config.epoch & 0xFFFFF) << 32
         self.sequence = self.shares = self.named = 0
@@ -94,7 +95,8 @@ class Tables(Keys):
             self.shift(task, "ready")
         elif task.state == "leased":
             assert task.agent is not None
-            task.due = max(task.agent.beat, task.leased_at) + task.lease
+            beat = task.agent.beat if task.missing < 2 else task.listed_at
+            task.due = max(beat, task.leased_at) + task.lease
             if task.due > self.now:
                 self.arm(task)
             else:
@@ -109,11 +111,25 @@ class Tables(Keys):
             self.forget(task)
 
     def peer_due(self, peer: Peer) -> None:
-        due = peer.heard + self.config.agent_timeout_ms * MS
-        if due > self.now:
-            self.arm_peer(peer, due)
-        else:
+        if peer.heard + self.config.agent_timeout_ms * MS <= self.now:
             self.close(peer.link)
+            return
+        if not peer.suspect and peer.heard + self.suspect_us() <= self.now:
+            peer.suspect = True
+            self.relist(peer)
+        self.arm_agent(peer)
+
+    def suspect_us(self) -> int:
+        return max(self.config.suspect_ms, 2 * self.config.heartbeat_ms) * MS
+
+    def arm_agent(self, peer: Peer) -> None:
+        """When its silence next means something."""
+        if not peer.actions:
+            peer.timer = None
+            return
+        gone = peer.heard + self.config.agent_timeout_ms * MS
+        suspect = peer.heard + self.suspect_us()
+        self.arm_peer(peer, gone if peer.suspect else min(suspect, gone))
 
     # ---- states ----
 
@@ -282,6 +298,7 @@ class Tables(Keys):
 
     def relist(self, peer: Peer) -> None:
         out = not peer.actions or peer.draining or peer.blocked or len(peer.held) >= peer.slots
+        out = out or peer.suspect or peer.claiming
         share = None if out else 64 * len(peer.held) // peer.slots
         if share != peer.share:
             peer.share = share
@@ -329,15 +346,18 @@ class Tables(Keys):
         task.tries_used += 1
         task.leased_at = self.now
         task.due = self.now + task.lease
+        task.listed = task.missing = 0
         self.shift(task, "leased")
-        task.token = self.token
-        task.agent = agent
-        agent.held.append(task)
-        self.relist(agent)
+        self.hold(task, agent, self.token)
         params = {**task.params, "lease": str(task.lease // MS), "try": str(task.tries_used)}
         params["token"] = str(task.token)
         line = f"DATA:{task.action}:{task.name}{self.text(params)}:{task.payload}\n"
         agent.link.out += line.encode()
+
+    def hold(self, task: Task, agent: Peer, token: int) -> None:
+        task.token, task.agent, task.handed_out = token, agent, True
+        agent.held.append(task)
+        self.relist(agent)
 
     def tell_cancel(self, task: Task) -> None:
         assert task.agent is not None

@@ -77,7 +77,7 @@ KINDS = Counter(
         "pause": 1,
         "assign": 1,
     }
-    | {"ping": 1, "nonsense": 1, "drain": 1}
+    | {"ping": 1, "nonsense": 1, "drain": 1, "beat_list": 4}
 )
 
 
@@ -151,7 +151,7 @@ class CoreAndModel(RuleBasedStateMachine):
         if full:
             raise NotRead
         if link is not None and link.peer is not None:
-            link.peer.heard = self.model.now
+            self.model.heard(link.peer)
 
     def agree(self) -> None:
         """The model has done what was fed: settle it and compare all there is."""
@@ -200,8 +200,14 @@ class CoreAndModel(RuleBasedStateMachine):
         assert gauges["unfinished"] == self.unfinished()
         assert gauges["spent"] == len(model.spent)
         assert gauges["peers"] == len(model.peers)
-        keyed = [task for task in model.tasks.values() if task.key and task.state not in ("done", "cancelled")]
+        keyed = [
+            task
+            for task in model.tasks.values()
+            if task.key and task.state not in ("done", "cancelled")
+        ]
         assert gauges["keys"] == len({task.key for task in keyed})
+        assert gauges["suspects"] == sum(peer.suspect for peer in model.peers.values())
+        assert gauges["adopted"] == model.adopted
         assert gauges["edges"] == len(model.edges)
         assert gauges["links"] == len(self.numbers) + 1
         for state in ("waiting", "delayed", "ready", "leased", "cancelling", *ENDED):
@@ -252,9 +258,12 @@ class CoreAndModel(RuleBasedStateMachine):
     def register(self, r: random.Random) -> None:
         link = None if r.random() < 0.5 else r.choice(self.streams())
         serves = r.choice([["A"], ["A"], ["A", "B"], ["B", "A", "B"], ["A", "B", "C"], []])
-        self.enlist(link, r.choice(PEERS), r.choice("1112"), serves, r.choice([1, 2, 3, 70]))
+        holds = r.choice([0, 0, 0, 2])
+        self.enlist(link, r.choice(PEERS), r.choice("1112"), serves, r.choice([1, 2, 3, 70]), holds)
 
-    def enlist(self, link: Link | None, name: str, run: str, serves: list[str], slots: int) -> None:
+    def enlist(
+        self, link: Link | None, name: str, run: str, serves: list[str], slots: int, holds: int = 0
+    ) -> None:
         listed = ",".join(f'"{action}"' for action in serves)
         inbox = "" if link else f'"inbox":"/{name}",'
         self.send(
@@ -281,6 +290,36 @@ class CoreAndModel(RuleBasedStateMachine):
             link = r.choice(self.streams())
             self.send(link, "CONTROL:HEARTBEAT:stranger")
             self.model.reject(link, "stranger", "unknown_sender")
+
+    def beat_list(self, r: random.Random) -> None:
+        """A heartbeat with a list: what the peer holds, some left out, some not its own; or one that is none."""
+        peer, model = self.a_peer(r), self.model
+        if peer is None:
+            return
+        link = None if peer.link.address else peer.link
+        if r.random() < 0.1:
+            text = r.choice(
+                ["t1", "t1=x", "=1", "t1=1,", "t1=1,,t2=2", "a b=1", "t1=99999999999999999999"]
+            )
+            self.send(link, f"CONTROL:HEARTBEAT:{peer.name}:{text}")
+            model.reject(link, peer.name, "bad_payload")
+            return
+        claims = [(task.name, task.token) for task in peer.held if r.random() < 0.8]
+        if r.random() < 0.4:
+            name = self.a_name(r)
+            claims.append(
+                (name, r.choice([0, 1, 2 << 32, model.token, *self.tokens.get(name, [])]))
+            )
+        if r.random() < 0.4:
+            claims.append((self.a_name(r, "ready"), (2 << 32) + 5))
+        tokens = [token for _, token in claims]
+        newest = r.choice([None, 0, model.token, model.token, max(tokens, default=0)])
+        more = r.random() < 0.2
+        params = {} if newest is None else {"token": str(newest)}
+        params |= {"more": "1"} if more else {}
+        text = ",".join(f"{name}={token}" for name, token in claims)
+        self.send(link, f"CONTROL:HEARTBEAT:{peer.name}{Model.text(params)}:{text}")
+        model.heartbeat(peer, claims, newest, more)
 
     def bye(self, r: random.Random) -> None:
         if peer := self.a_peer(r):

@@ -50,6 +50,7 @@ class Config:
     keep_buried_ms: int = 0
     heartbeat_ms: int = 1000
     agent_timeout_ms: int = 10000
+    suspect_ms: int = 3000
     cancel_grace_ms: int = 1500
 
 
@@ -76,6 +77,9 @@ class Peer:
     held: list[Task] = field(default_factory=list)
     draining: bool = False
     blocked: bool = False
+    suspect: bool = False
+    claiming: bool = False
+    list: int = 1
     live: bool = True
     share: int | None = None
     since: int = 0  # when it got to its share
@@ -106,6 +110,12 @@ class Task:
     delayed: bool = False
     turn: int = 0
     leased_at: int = 0
+    listed: int = 0
+    listed_at: int = 0
+    missing: int = 0
+    handed_out: bool = False
+    entered_at: int = 0  # its action, or again by a kick
+    accepted_at: int = 0
     reason: str = ""
     words: str = ""
     result: bytes = b""

@@ -74,6 +74,7 @@ typedef struct gn_core_config {
     uint32_t keep_buried_ms;    /* 0: for ever */
     uint32_t heartbeat_ms;      /* 1000: told to agents in WELCOME */
     uint32_t agent_timeout_ms;  /* 10000: an agent silent for this long is gone */
+    uint32_t suspect_ms;        /* 3000: one silent for this long (and two heartbeats) gets no new tasks; 0: it does */
     uint32_t cancel_grace_ms;   /* 5000 */
 } gn_core_config;
 

@@ -17,7 +17,7 @@
 #define GN_VERBS(X)                                                                            \
     /* CONTROL */                                                                              \
     X(REGISTER) X(HEARTBEAT) X(BYE) X(CANCEL) X(RESULT) X(WATCH) X(PEEK) X(KICK) X(PAUSE)      \
-    X(RESUME) X(STATUS) X(TASKS) X(AGENTS) X(PING) X(ASSIGN_TASK) X(DRAIN)                     \
+    X(RESUME) X(STATUS) X(TASKS) X(AGENTS) X(PING) X(ASSIGN_TASK) X(DRAIN) X(HELLO)                   \
     /* RESPONSE */                                                                             \
     X(TASK_COMPLETED) X(TASK_FAILED) X(TASK_RELEASED) X(TASK_BURIED) X(TASK_CANCELLED)         \
     X(PROGRESS) X(PARTIAL) X(REJECTED) X(STATE) X(EVENT)                                       \

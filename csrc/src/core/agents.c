@@ -39,6 +39,7 @@ struct gn_peer *gn_peer_new(gn_core *core, const char *name, size_t len)
     p->live = 1;
     p->slots = 1;
     p->held = GN_LIST_EMPTY;
+    p->list = 1;
     p->heard_us = p->beat_us = core->now;
     gn_names_add(&core->peer_names, p->hash, i);
     return p;
@@ -59,7 +60,7 @@ static void unlist(gn_core *core, struct gn_peer *p)
 void gn_agent_relist(gn_core *core, struct gn_peer *p)
 {
     uint8_t share = GN_SHARE_OUT;
-    if (p->serve_count > 0 && !p->draining && !p->blocked && p->used < p->slots)
+    if (p->serve_count > 0 && !p->draining && !p->blocked && !p->suspect && !p->claiming && p->used < p->slots)
         share = (uint8_t)((uint64_t)GN_SHARES * p->used / p->slots);
     if (share == p->share)
         return;
@@ -116,6 +117,7 @@ void gn_peer_free(gn_core *core, struct gn_peer *p)
 {
     gn_peer_unserve(core, p);
     gn_timer_peer_off(core, p);
+    core->suspects -= p->suspect;
     if (p->conn != GN_NIL)
         gn_conn_at(core, p->conn)->peer = GN_NIL;
     gn_names_drop(&core->peer_names, p->hash, p->self);
@@ -144,6 +146,31 @@ void gn_peer_gone(gn_core *core, struct gn_peer *p, int released)
         }
     }
     gn_peer_free(core, p);
+}
+
+/* Two missed heartbeats are no reason yet, however long one is. */
+int64_t gn_suspect_us(const gn_core *core)
+{
+    uint64_t ms = core->config.suspect_ms, beats = 2 * (uint64_t)core->config.heartbeat_ms;
+    return ms == 0 ? 0 : (int64_t)(ms > beats ? ms : beats) * GN_MS;
+}
+
+void gn_agent_arm(gn_core *core, struct gn_peer *p)
+{
+    int64_t gone = p->heard_us + (int64_t)core->config.agent_timeout_ms * GN_MS, suspect = p->heard_us + gn_suspect_us(core);
+    if (p->serve_count == 0)
+        gn_timer_peer_off(core, p);
+    else
+        gn_timer_peer(core, p, p->suspect || suspect == p->heard_us || suspect > gone ? gone : suspect);
+}
+
+void gn_agent_trust(gn_core *core, struct gn_peer *p)
+{
+    core->suspects -= p->suspect;
+    p->suspect = 0;
+    gn_agent_relist(core, p);
+    gn_agent_mark(core, p);
+    gn_agent_arm(core, p);
 }
 
 void gn_agent_mark(gn_core *core, struct gn_peer *p)

@@ -105,6 +105,15 @@ void gn_agent_relist(gn_core *core, struct gn_peer *p); /* after used, slots, dr
 void gn_agent_mark(gn_core *core, struct gn_peer *p);
 uint32_t gn_agent_pick(gn_core *core, struct gn_action *a);
 void gn_agent_tell_cancel(gn_core *core, const struct gn_task *t);
+void gn_agent_arm(gn_core *core, struct gn_peer *p);   /* when its silence next means something */
+void gn_agent_trust(gn_core *core, struct gn_peer *p); /* a suspect was heard again */
+static inline void gn_peer_heard(gn_core *core, struct gn_peer *p)
+{
+    p->heard_us = core->now;
+    if (p->suspect)
+        gn_agent_trust(core, p);
+}
+int64_t gn_suspect_us(const gn_core *core); /* 0: never */
 
 /* ---- dispatch.c ---------------------------------------------------------------------------------- */
 
@@ -113,6 +122,16 @@ void gn_pump(gn_core *core);
 void gn_lease_lost(gn_core *core, struct gn_task *t, int reason);
 void gn_task_due(gn_core *core, struct gn_task *t);
 void gn_peer_due(gn_core *core, struct gn_peer *p);
+
+/* ---- leases.c -------------------------------------------------------------------------------------- */
+
+int gn_list_is_sane(const struct gn_ctx *x);
+void gn_lease_list(gn_core *core, const struct gn_ctx *x, struct gn_peer *p); /* a HEARTBEAT's, or a part of it */
+int gn_lease_extended(const struct gn_task *t); /* by every HEARTBEAT of its agent, or only when it is named */
+
+/* ---- alarms.c --------------------------------------------------------------------------------------- */
+
+void gn_alarms(gn_core *core); /* the member "alarms" of the object in core->text */
 
 /* ---- deps.c ---------------------------------------------------------------------------------------- */
 

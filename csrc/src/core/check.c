@@ -114,7 +114,7 @@ static int peer_ok(const gn_core *core, const struct gn_peer *p)
     TRUE(p->held.count == p->used);
     TRUE(c->live && !c->closing && c->peer == p->self);
     TRUE(gn_peer_find(core, p->name, p->name_len) == p->self);
-    int out = p->serve_count == 0 || p->draining || p->blocked || p->used >= p->slots;
+    int out = p->serve_count == 0 || p->draining || p->blocked || p->suspect || p->claiming || p->used >= p->slots;
     TRUE(p->share == (out ? GN_SHARE_OUT : GN_SHARES * (uint64_t)p->used / p->slots));
     TRUE(!p->marked);
     TRUE(!p->timer || core->timers.heap[p->heap_at].id == GN_TIMED_ID(GN_TIMED_PEER, p->self));
@@ -244,7 +244,7 @@ static int sums_ok(const gn_core *core)
 
 int gn_core_check(const gn_core *core)
 {
-    uint32_t agents = 0, watches = 0;
+    uint32_t agents = 0, suspects = 0, watches = 0;
     uint64_t out_bytes = 0;
     TRUE(core->settle_head == GN_NIL && core->doomed == GN_NIL);
     SUB(sums_ok(core));
@@ -257,6 +257,7 @@ int gn_core_check(const gn_core *core)
         if (gn_peer_at(core, i)->live) {
             SUB(peer_ok(core, gn_peer_at(core, i)));
             agents += gn_peer_at(core, i)->serve_count > 0;
+            suspects += gn_peer_at(core, i)->suspect;
         }
     for (uint32_t i = 0; i < core->conns.high; i++)
         if (gn_conn_at(core, i)->live) {
@@ -265,7 +266,7 @@ int gn_core_check(const gn_core *core)
             out_bytes += gn_out_bytes(c);
             watches += c->watching.count + c->waiting.count;
         }
-    TRUE(agents == core->agents);
+    TRUE(agents == core->agents && suspects == core->suspects);
     TRUE(watches == core->watches.live);
     TRUE(out_bytes == core->out_bytes);
     TRUE(core->peer_names.count == core->peers.live);

@@ -25,6 +25,7 @@ void gn_core_defaults(gn_core_config *config)
         .keep_ms = 300000,
         .heartbeat_ms = 1000,
         .agent_timeout_ms = 10000,
+        .suspect_ms = 3000,
         .cancel_grace_ms = 5000,
     };
 }
@@ -265,7 +266,7 @@ static void message(gn_core *core, struct gn_conn *in, const uint8_t *buf, const
             x.conn = gn_peer_at(core, x.peer)->conn;
     }
     if (x.peer != GN_NIL)
-        gn_peer_at(core, x.peer)->heard_us = core->now;
+        gn_peer_heard(core, gn_peer_at(core, x.peer));
     if (code == 0)
         carry_out(core, &x);
     else if (!core->replaying)

@@ -57,6 +57,9 @@ int gn_dispatch(gn_core *core, struct gn_task *t, struct gn_peer *p)
     t->token = ++core->token;
     t->tries_used++;
     t->leased_us = core->now;
+    t->listed = 0;
+    t->missing = t->lease_noted = 0;
+    t->handed_out = p != NULL;
     t->due_us = core->now + (int64_t)t->lease_ms * GN_MS;
     gn_shift(core, t, GN_EVENT_DISPATCH);
     core->n.dispatched++;
@@ -147,7 +150,7 @@ void gn_lease_lost(gn_core *core, struct gn_task *t, int reason)
 static void lease_due(gn_core *core, struct gn_task *t)
 {
     /* Heartbeats do not touch the leases they extend; they are looked at here, when one would be over. */
-    int64_t beat = t->agent == GN_NIL ? t->leased_us : gn_peer_at(core, t->agent)->beat_us;
+    int64_t beat = t->agent == GN_NIL ? t->leased_us : gn_lease_extended(t) ? gn_peer_at(core, t->agent)->beat_us : t->listed_us;
     int64_t due = (beat > t->leased_us ? beat : t->leased_us) + (int64_t)t->lease_ms * GN_MS;
     if (due > core->now) {
         t->due_us = due;
@@ -211,9 +214,14 @@ void gn_task_due(gn_core *core, struct gn_task *t)
 
 void gn_peer_due(gn_core *core, struct gn_peer *p)
 {
-    int64_t due = p->heard_us + (int64_t)core->config.agent_timeout_ms * GN_MS;
-    if (due > core->now) {
-        gn_timer_peer(core, p, due);
+    if (p->heard_us + (int64_t)core->config.agent_timeout_ms * GN_MS > core->now) {
+        int64_t suspect_us = gn_suspect_us(core);
+        if (!p->suspect && suspect_us > 0 && p->heard_us + suspect_us <= core->now) {
+            p->suspect = 1;
+            core->suspects++;
+            gn_agent_relist(core, p);
+        }
+        gn_agent_arm(core, p);
         return;
     }
     gn_timer_peer_off(core, p);

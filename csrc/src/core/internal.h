@@ -143,6 +143,12 @@ struct gn_task {
     uint64_t serial;      /* number of its acceptance, from 1 */
     uint64_t turn;        /* when it became ready, as a sequence number */
     uint64_t token;       /* of the lease, 0 without */
+    uint32_t listed;      /* the list of its agent (gn_peer.list) that named it last */
+    uint8_t missing;      /* lists in a row without it */
+    uint8_t handed_out;   /* to an agent, by this run of the coordinator */
+    uint8_t lease_noted;  /* its lease is in the journal */
+    int64_t listed_us;    /* when its agent last named it */
+    int64_t ready_us;     /* when it last became ready */
     uint64_t timer_seq;
     int64_t timer_at;
     int64_t due_us;       /* of its state */
@@ -188,7 +194,7 @@ struct gn_serve {
     uint32_t self, peer, action;
 };
 
-#define GN_SHARE_OUT 255 /* the agent gets nothing: full, draining or its link is full */
+#define GN_SHARE_OUT 255 /* the agent gets nothing: full, draining, suspect, claiming, or its link is full */
 
 struct gn_peer {
     uint32_t self, hash;
@@ -198,6 +204,9 @@ struct gn_peer {
     uint32_t serve_count;
     uint32_t slots, used;
     uint8_t name_len, run_len, share, live, draining, blocked, marked, timer;
+    uint8_t suspect;     /* silent for suspect_ms */
+    uint8_t claiming;    /* it registered with tasks it holds, and has not listed them yet */
+    uint32_t list;       /* number of the list it is at, from 1 */
     uint32_t marked_next;
     char name[GN_TASK_BYTES_MAX + 1];
     char run[GN_TASK_BYTES_MAX + 1];
@@ -219,6 +228,7 @@ struct gn_conn {
     uint32_t self;
     uint32_t peer;          /* registered on it, or GN_NIL */
     uint8_t kind, live, is_dirty, doomed, closing, want_open, want_close, in_effects, events;
+    int64_t moved_us;       /* when its output last left, or began to wait */
     uint32_t doomed_next;
     struct gn_node event_node;
     gn_parser parser;
@@ -295,6 +305,7 @@ struct gn_text {
     X(actions, core->actions.live, core->config.actions_max)                               \
     X(peers, core->peers.live, core->config.peers_max)                                     \
     X(agents, core->agents, 0)                                                             \
+    X(suspects, core->suspects, 0)                                                         \
     X(links, core->conns.live, core->config.links_max)                                     \
     X(watches, core->watches.live, core->config.watches_max)                               \
     X(edges, core->edges.live, core->config.edges_max)                                     \
@@ -316,6 +327,7 @@ struct gn_text {
     X(completed, core->n.completed, 0)                                                     \
     X(retried, core->n.retried, 0)                                                         \
     X(leases_lost, core->n.leases_lost, 0)                                                 \
+    X(adopted, core->n.adopted, 0)                                                         \
     X(stale, core->n.stale, 0)                                                             \
     X(rejected, core->n.rejected, 0)                                                       \
     X(busy, core->n.busy, 0)                                                               \
@@ -338,12 +350,12 @@ struct gn_core {
     uint32_t actions_head, actions_tail;  /* marked: got a ready task, were resumed, ... */
     uint32_t agents_head, agents_tail;    /* marked: got a free slot, room, ... */
     uint64_t bytes, out_bytes;
-    uint32_t unfinished, results, agents;
+    uint32_t unfinished, results, agents, suspects;
     uint32_t count[16];
     uint8_t draining, drained, replaying;
     struct gn_text journal, text, line;
     struct {
-        uint64_t messages, submitted, dispatched, completed, retried, leases_lost, stale, rejected, busy, evicted,
+        uint64_t messages, submitted, dispatched, completed, retried, leases_lost, adopted, stale, rejected, busy, evicted,
             progress_dropped, events_lost, links_closed_slow;
     } n;
 };

@@ -86,6 +86,8 @@ uint8_t *gn_out_reserve(gn_core *core, struct gn_conn *c, size_t n)
 
 void gn_out_commit(gn_core *core, struct gn_conn *c, size_t n)
 {
+    if (c->head == c->tail)
+        c->moved_us = core->now;
     c->tail += n;
     core->out_bytes += n;
     c->ends[(c->ends_head + c->ends_count++) & (c->ends_cap - 1)] = c->head_abs + gn_out_bytes(c);
@@ -225,6 +227,7 @@ void gn_core_sent(gn_core *core, int64_t now_us, int link, size_t len)
         len = gn_out_bytes(c);
     c->head += len;
     c->head_abs += len;
+    c->moved_us = core->now;
     core->out_bytes -= len;
     while (c->ends_count > 0 && c->ends[c->ends_head] <= c->head_abs) {
         c->ends_head = (c->ends_head + 1) & (c->ends_cap - 1);

@@ -6,7 +6,7 @@
 /* What a REGISTER says. */
 struct enrolment {
     char inbox[256], run[GN_TASK_BYTES_MAX + 1];
-    uint64_t slots;
+    uint64_t slots, holds;
     struct gn_json_value actions; /* a list, or text NULL */
 };
 
@@ -62,6 +62,9 @@ static const char *read_enrolment(const struct gn_ctx *x, struct enrolment *e)
             ok = v.kind == GN_JSON_NUMBER && gn_read_u64((const char *)v.text, v.len, &e->slots) && e->slots >= 1 &&
                  e->slots <= GN_SLOTS_MAX;
             wrong = "slots: 1 to 65535";
+        } else if (strcmp(key, "holds") == 0) {
+            ok = v.kind == GN_JSON_NUMBER && gn_read_u64((const char *)v.text, v.len, &e->holds);
+            wrong = "holds: how many tasks";
         } else if (strcmp(key, "actions") == 0) {
             ok = v.kind == GN_JSON_LIST && actions_are_sane(v);
             wrong = "actions: at most 64, a list of action names (A-Z 0-9 _)";
@@ -204,12 +207,11 @@ static int enrol(gn_core *core, const struct gn_ctx *x, const struct enrolment *
         return code;
     }
     p->slots = (uint32_t)e->slots;
-    p->heard_us = p->beat_us = core->now;
+    p->beat_us = core->now;
+    p->claiming = e->holds > 0;
+    gn_peer_heard(core, p);
     gn_agent_relist(core, p);
-    if (count > 0)
-        gn_timer_peer(core, p, core->now + (int64_t)core->config.agent_timeout_ms * GN_MS);
-    else
-        gn_timer_peer_off(core, p);
+    gn_agent_arm(core, p);
     welcome(core, p);
     gn_agent_mark(core, p);
     return 0;
@@ -272,10 +274,17 @@ void gn_verb_heartbeat(gn_core *core, const struct gn_ctx *x)
         nobody_known(core, x);
         return;
     }
-    p->heard_us = p->beat_us = core->now;
+    if (!gn_list_is_sane(x)) {
+        gn_reject(core, x, GN_BAD_PAYLOAD);
+        return;
+    }
+    gn_peer_heard(core, p);
+    p->beat_us = core->now;
     char params[32] = "epoch=";
     params[6 + gn_u64(params + 6, core->config.epoch)] = 0;
     gn_say(core, p->conn, "ACK:PONG", p->name, p->name_len, params, NULL, 0);
+    if (x->m->flags & GN_MSG_PAYLOAD)
+        gn_lease_list(core, x, p);
 }
 
 void gn_verb_bye(gn_core *core, const struct gn_ctx *x)

@@ -81,6 +81,7 @@ static void enter(gn_core *core, struct gn_task *t)
     switch (t->state) {
     case GN_STATE_READY:
         t->due_us = GN_NEVER;
+        t->ready_us = core->now;
         if (t->tags != GN_NIL)
             gn_key_claim(core, t, core->now);
         gn_queue_push(core, t);

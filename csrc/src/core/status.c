@@ -123,6 +123,7 @@ void gn_verb_status(gn_core *core, const struct gn_ctx *x)
         gn_text_str(t, "}");
     }
     gn_text_str(t, "}");
+    gn_alarms(core);
     gn_member_key(t, "actions");
     gn_text_str(t, "{");
     page(core, x, &core->actions, action_name, put_action, "}}");
@@ -147,6 +148,7 @@ static void put_agent(gn_core *core, uint32_t i)
     gn_member_number(t, "used", p->used);
     gn_member_number(t, "age_ms", ms(core->now - p->beat_us));
     gn_member_flag(t, "draining", p->draining);
+    gn_member_flag(t, "suspect", p->suspect);
     gn_member_number(t, "done", p->done);
     gn_member_number(t, "failed", p->failed);
     gn_member_key(t, "info");
