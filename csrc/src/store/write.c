@@ -237,7 +237,7 @@ int gn_store_retry(gn_store *store, uint64_t now_ms)
     if (store->held) { /* the thread will tell */
         store->held = 0;
         gn_sync_wake(store);
-    } else if (store->facts.failing && !store->busy) {
+    } else if (store->facts.failing && !(store->hard && store->busy)) {
         if (store->hard) {
             r = gn_segment_open(store, store->committed + 1, now_ms);
             if (r)
