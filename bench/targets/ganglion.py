@@ -3,6 +3,7 @@
 The agent's handler upper-cases in Python; it reads ahead (slots) as any agent with short tasks would be set
 up. The client is `ganglion.clients.Client` in the measuring process: `call` with one task in flight,
 `map` with a window. The instance, its queues and folders are made for the run and removed after it.
+As its peers here it keeps tasks in memory only; what a journal costs: bench/journal.py.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import ClassVar
 
 from ganglion.clients import Client
 from ganglion.protocol.instance import Instance
@@ -37,6 +39,10 @@ class Ganglion(Target):
     """One coordinator, one Python agent, one Python client."""
 
     name = "ganglion"
+    settings: ClassVar[dict[str, str]] = {  # of the coordinator, as in its environment
+        "GANGLION_JOURNAL_POLICY": "memory",
+        "GANGLION_JOURNAL_DIR": "none",
+    }
 
     def __init__(self) -> None:
         self._processes: list[subprocess.Popen[str]] = []
@@ -48,10 +54,12 @@ class Ganglion(Target):
         """Start both daemons and connect; return when the agent has registered."""
         self._payload = (b"abcdefghijklmnopqrstuvwxyz" * (size // 26 + 1))[:size]
         self._folder = Path(tempfile.mkdtemp(prefix="ganglion-bench-"))
-        name = f"bench-{os.getpid()}"
+        name = f"bench-{os.getpid()}-{self.name}"
         instance = Instance(name, self._folder, self._folder)
         os.environ.update(
-            GANGLION_RUNTIME_DIR=str(self._folder), GANGLION_STATE_DIR=str(self._folder)
+            GANGLION_RUNTIME_DIR=str(self._folder),
+            GANGLION_STATE_DIR=str(self._folder),
+            **self.settings,
         )
         role = self._folder / "upper.py"
         role.write_text(AGENT)
@@ -99,6 +107,23 @@ class Ganglion(Target):
                 raise TargetError(f"wrong answer {bytes(outcome.payload)[:40]!r}")
             done += 1
         return done / (time.perf_counter() - start)
+
+    @property
+    def coordinator_pid(self) -> int:
+        """Of the coordinator, once started."""
+        return self._processes[0].pid
+
+    @property
+    def client(self) -> Client:
+        """The measuring process's own client, once started."""
+        assert self._client is not None
+        return self._client
+
+    @property
+    def folder(self) -> Path:
+        """Where the instance keeps its files, once started."""
+        assert self._folder is not None
+        return self._folder
 
     def stop(self) -> None:
         """End client, agent and coordinator."""
