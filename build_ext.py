@@ -19,7 +19,7 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 INCLUDE = ROOT / "csrc" / "include"
 HEADERS = ("codes.h", "wire.h", "journal.h", "cron.h", "core.h", "loop.h", "link.h", "runtime.h")
-PACKAGES = ("protocol", "daemons", "clients")
+PACKAGES = ("protocol", "daemons", "clients", "sim")
 CDEF = re.compile(r"^// <cdef>\n(.*?)^// </cdef>$", re.MULTILINE | re.DOTALL)
 
 

@@ -17,7 +17,7 @@ else:
     import tomli as tomllib
 
 FILE_BYTES_MAX = 256 * 1024
-PACKAGE_ROOTS = ("protocol", "kernels", "daemons", "clients")
+PACKAGE_ROOTS = ("protocol", "kernels", "daemons", "clients", "sim")
 # Put together from pieces, so that this file does not hold what it looks for.
 MACHINE_PATHS = re.compile(
     r"(?<![\w.~$}])/(?:"

@@ -15,6 +15,7 @@ PARTS = {
     "protocol": set[str](),
     "kernels": set[str](),
     "clients": {"protocol"},
+    "sim": {"protocol"},
     "daemons": {"protocol", "kernels"},
 }
 # The bytes of a message know neither how they travel nor the time.
