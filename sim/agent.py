@@ -1,4 +1,4 @@
-"""An honest agent: it works on what it is handed, says which leases it holds, and sends its outcomes until they are answered.
+"""An honest agent: it works on what it is handed, says what it holds, and sends its outcomes until they are answered.
 
 What it does with a task (how long, and how it ends) is a choice by the seed, the task and how often it was tried.
 """
@@ -64,7 +64,9 @@ class Agent(Peer):
         more = f',"inbox":"/sim.{self.name}"' if self.is_queue else ""
         if self.world.abilities.leases and self.held:
             more += f',"holds":{len(self.held)}'
-        text = f'{{"actions":[{actions}],"slots":{self.slots},"run":"{self.name}.{self.run}"{more}}}'
+        text = (
+            f'{{"actions":[{actions}],"slots":{self.slots},"run":"{self.name}.{self.run}"{more}}}'
+        )
         self.wire.send(f"CONTROL:REGISTER:{self.name}{self._from}:{text}\n".encode())
 
     def on_lost(self) -> None:
@@ -200,7 +202,9 @@ class Agent(Peer):
         if chance.yes(0.1, "tell", *key):
             world.clock.after(us // 2, lambda: self._tell(work, life))
         if not calm and world.abilities.leases and chance.yes(0.02, "wedged", *key):
-            del self.held[message.task]  # its handler never comes back, and the agent has no more of it
+            del self.held[
+                message.task
+            ]  # its handler never comes back, and the agent has no more of it
             return
         world.clock.after(us, lambda: self._ready(work, life, key))
 
@@ -212,7 +216,12 @@ class Agent(Peer):
     def _ready(self, work: Work, life: int, key: tuple[str, int]) -> None:
         """The handler returns."""
         clock = self.world.clock
-        if not self.up or life != self._life or self.held.get(work.task) is not work or work.outcome:
+        if (
+            not self.up
+            or life != self._life
+            or self.held.get(work.task) is not work
+            or work.outcome
+        ):
             return
         if clock.now < self.paused_until:
             clock.at(self.paused_until, lambda: self._ready(work, life, key))

@@ -1,7 +1,7 @@
 """An honest client: it sends again what was not acknowledged, asks again for what it lost, and notes every answer.
 
-It does so only where something can have been lost (its link broke, the coordinator began a new life, a queue had bad weather):
-an answer that is missing without such a reason stays missing, and the run fails.
+It does so only where something can have been lost (its link broke, the coordinator began a new life, a queue had bad
+weather): an answer that is missing without such a reason stays missing, and the run fails.
 """
 
 from __future__ import annotations
@@ -138,7 +138,10 @@ class Client(Peer):
     def on_lost(self) -> None:
         self.known = False
         self._doubt()
-        self.later(self.world.chance.between(20, 200, "redial", self.name, self.world.clock.now) * 1000, "_redial")
+        self.later(
+            self.world.chance.between(20, 200, "redial", self.name, self.world.clock.now) * 1000,
+            "_redial",
+        )
 
     def _redial(self) -> None:
         if not self.known:
@@ -272,6 +275,10 @@ class Client(Peer):
         if record.excused:
             self._settle(task, "expired", "damaged")
         elif record.ended or record.cancelled or record.forgotten:
-            self._settle(task, "expired")  # it ended while nobody here could hear it, and was kept for its time
+            self._settle(
+                task, "expired"
+            )  # it ended while nobody here could hear it, and was kept for its time
         else:
-            self.world.fail("lost", f"{task.name} was acknowledged, and is not known to the coordinator")
+            self.world.fail(
+                "lost", f"{task.name} was acknowledged, and is not known to the coordinator"
+            )

@@ -6,7 +6,7 @@ come at any of the places named in ``PHASES`` of any batch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganglion.protocol.message import Message, StreamParser, parse_batch
 from ganglion.sim.journal import Journal, Report
@@ -45,7 +45,9 @@ class Coordinator:
         self._sync_end = 0
         self._syncing = False
         self._sync_begun = -NEVER
-        self._walk_begun: tuple[int, int] | None = None  # segment and batch of a checkpoint under way
+        self._walk_begun: tuple[int, int] | None = (
+            None  # segment and batch of a checkpoint under way
+        )
         self.checkpoints = 0
 
     def now(self) -> int:
@@ -73,7 +75,7 @@ class Coordinator:
         self._walk_begun = None
         self.up = True
         self.world.ledger.recovered(report, core)
-        self.world.trace(lambda: f"coordinator starts: life {self.life}, {report}")
+        self.world.trace("coordinator starts: life {}, {}", self.life, report)
         self._say_hello()
         self.wake()
 
@@ -105,7 +107,7 @@ class Coordinator:
         if not self.up:
             return
         world = self.world
-        world.trace(lambda: f"coordinator dies: {item}")
+        world.trace("coordinator dies: {}", item)
         world.crashes += 1
         self.up = False
         self.core = None
@@ -123,7 +125,7 @@ class Coordinator:
             world.disk.power_loss(world.chance, *key)
         for flip in range(item.get("flips", 0)):
             where = world.disk.flip(world.chance, *key, flip)
-            world.trace(lambda where=where: f"a bit is flipped: {where}")
+            world.trace("a bit is flipped: {}", where)
         world.ledger.damage(world.disk.damaged)
         world.clock.after(item["down"] * 1000, self.start)
 
@@ -304,7 +306,9 @@ class Coordinator:
         journal, world = self.journal, self.world
         batch = self._base + number
         if batch != journal.next:
-            world.fail("batches", f"the core sealed batch {batch}, the journal is at {journal.next}")
+            world.fail(
+                "batches", f"the core sealed batch {batch}, the journal is at {journal.next}"
+            )
         world.ledger.sealed(batch, data)
         if self._dies("unwritten"):
             return False
@@ -334,7 +338,7 @@ class Coordinator:
             if not self.up or life != self.life or self.core is None:
                 return
             if self.journal.again(self.now() // 1000):
-                self.world.trace(lambda: "the disk takes the journal again")
+                self.world.trace("the disk takes the journal again")
                 self.core.failing(False)
                 if self.world.settings["policy"] == "memory":
                     self._commit(self.core)
@@ -342,13 +346,17 @@ class Coordinator:
             else:
                 self.world.clock.after(AGAIN_US, again)
 
-        self.world.trace(lambda: "the disk is full")
+        self.world.trace("the disk is full")
         self.world.clock.after(AGAIN_US, again)
 
     def _begin_sync(self) -> None:
         """As the policy says: at once, or once in group_ms."""
         world, settings = self.world, self.world.settings
-        if settings["policy"] == "memory" or self._syncing or self._committed >= self.journal.written:
+        if (
+            settings["policy"] == "memory"
+            or self._syncing
+            or self._committed >= self.journal.written
+        ):
             return
         begin = world.clock.now
         if settings["policy"] == "group":
@@ -411,6 +419,6 @@ class Coordinator:
             else:
                 self._walk_begun = (self._walk_begun[0], self.journal.next)
 
-    def stop(self) -> Any:
+    def stop(self) -> None:
         """For the last comparison: an orderly end after the last commit."""
         self.crash({"do": "crash", "at": self.world.clock.now, "mode": "kill", "down": 0})

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ganglion.sim.chance import Chance
 
 BLOCK = 512
+HEAD = 512  # two copies of a segment's first line
 
 
 @dataclass
@@ -41,7 +42,9 @@ class Disk:
     def __init__(self) -> None:
         self.files: dict[int, File] = {}
         self.room: int | None = None  # bytes that still fit; None: plenty
-        self.damaged: set[int] = set()  # batches a bit of which was flipped, since the last recovery
+        self.damaged: set[int] = (
+            set()
+        )  # batches a bit of which was flipped, since the last recovery
 
     def write(self, number: int, data: bytes) -> int:
         """Append; how many bytes were taken, fewer than given when the disk is full."""
@@ -79,9 +82,12 @@ class Disk:
             keep = file.synced + chance.between(0, loose, *what, number, "keep")
             del file.data[keep:]
             if chance.yes(0.25, *what, number, "hole") and keep - file.synced > 1:
-                at = file.synced + chance.between(0, keep - file.synced - 1, *what, number, "at")
+                at = max(
+                    file.synced + chance.between(0, keep - file.synced - 1, *what, number, "at"),
+                    HEAD,
+                )
                 end = min(keep, at + BLOCK)
-                file.data[at:end] = bytes(end - at)
+                file.data[at:end] = bytes(max(0, end - at))
                 self._hurt(file, at, end)
 
     def flip(self, chance: Chance, *what: object) -> tuple[int, int] | None:
@@ -93,6 +99,9 @@ class Disk:
         at = chance.between(0, total - 1, *what, "at")
         for number, file in places:
             if at < file.synced:
+                at = (
+                    at - HEAD // 2 if HEAD // 2 <= at < HEAD else at
+                )  # one copy of the head stays whole
                 file.data[at] ^= 1 << chance.between(0, 7, *what, "bit")
                 self._hurt(file, at, at + 1)
                 return number, at

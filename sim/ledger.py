@@ -1,4 +1,4 @@
-"""What was promised, kept apart from the system: every submission, ack, outcome and start, and every line of the journal.
+"""What was promised, kept apart from the system: every ack, outcome and start, and every line of the journal.
 
 The ledger sees what leaves the coordinator, what reaches agents and clients, and what is written. It decides whether a
 promise is broken; the words of each are in ``INVARIANTS``.
@@ -134,7 +134,9 @@ class Ledger:
         elif verb in ("FORGET", "PURGE"):
             record.forgotten = batch
         elif verb == "CANCEL":
-            record.cancelled = record.revived = batch  # of a buried task: it is cancelled from now on
+            record.cancelled = record.revived = (
+                batch  # of a buried task: it is cancelled from now on
+            )
         elif verb == "TASK_COMPLETED":
             record.ended = batch
             record.payloads.add(message.payload)
@@ -199,7 +201,10 @@ class Ledger:
         first = min(gone)
         for record in self.tasks.values():
             if record.accepted >= first and record.acked and not record.excused:
-                self.fail("lost", f"{record.name} was acknowledged in batch {record.accepted}, which is gone")
+                self.fail(
+                    "lost",
+                    f"{record.name} was acknowledged in batch {record.accepted}, which is gone",
+                )
             for key in ("accepted", "ended", "forgotten", "cancelled", "revived"):
                 if getattr(record, key) >= first:
                     setattr(record, key, 0)
@@ -209,8 +214,14 @@ class Ledger:
         if view is None:
             if not record.forgotten:
                 self.fail("lost", f"{record.name} was acknowledged, and a restart does not know it")
-        elif record.outcome and ENDS[record.outcome[0]] != view.state and record.revived < record.outcome_at:
-            words = f"{record.name} was delivered as {record.outcome[0]}, a restart has it {view.state}"
+        elif (
+            record.outcome
+            and ENDS[record.outcome[0]] != view.state
+            and record.revived < record.outcome_at
+        ):
+            words = (
+                f"{record.name} was delivered as {record.outcome[0]}, a restart has it {view.state}"
+            )
             self.fail("changed", words)
 
     # ---- what leaves the coordinator ------------------------------------------------------------
@@ -242,7 +253,10 @@ class Ledger:
         record = self.tasks.get(message.task)
         if record is not None and record.cancelled:
             if record.cancelled > self.safe:
-                self.fail("early", f"the cancel of {record.name} is answered before its batch is committed")
+                self.fail(
+                    "early",
+                    f"the cancel of {record.name} is answered before its batch is committed",
+                )
             record.no_more = True
 
     def _outcome(self, message: Message) -> None:

@@ -1,8 +1,8 @@
 """Links: a stream that keeps order until it breaks, and queues, which a message can be lost on its way to.
 
-Neither changes bytes. A stream that breaks loses what is under way in both directions and both ends learn of it. A queue outlives
-the processes at its ends; in bad weather a message to or from a queue is lost, late or (by a sender that sends again)
-there twice, and nobody is told.
+Neither changes bytes. A stream that breaks loses what is under way in both directions, and both ends learn of it. A
+queue outlives the processes at its ends; in bad weather a message to or from a queue is lost, late or (by a sender
+that sends again) there twice, and nobody is told.
 """
 
 from __future__ import annotations
@@ -59,6 +59,22 @@ class Wire:
             us += chance.between(0, weather.delay_us, "by", self.peer.name, direction, self._sent)
         return us
 
+    def send(self, data: bytes, note: Note | None = None) -> None:
+        """To the coordinator."""
+        raise NotImplementedError
+
+    def push(self, size: int, messages: list[Message]) -> None:
+        """From the coordinator: these are the messages that end in the ``size`` bytes it wrote."""
+        raise NotImplementedError
+
+    def room(self) -> int:
+        """Bytes that the coordinator can write at once."""
+        raise NotImplementedError
+
+    def cut(self) -> None:
+        """It breaks, if it is of the kind that does."""
+        raise NotImplementedError
+
     def luck(self, likely: float, what: str) -> bool:
         return self.world.chance.yes(likely, what, self.peer.name, self._sent)
 
@@ -105,7 +121,6 @@ class Stream(Wire):
         return SOCKET_BYTES - self.unread if self.open else 0
 
     def push(self, size: int, messages: list[Message]) -> None:
-        """From the coordinator."""
         life, clock = self.life, self.world.clock
         self._down_at = max(self._down_at, clock.now + self.delay("down"))
         self.unread += size
@@ -121,7 +136,6 @@ class Stream(Wire):
         clock.at(self._down_at, arrive)
 
     def cut(self) -> None:
-        """It breaks: both ends learn of it."""
         self.life += 1
         if not self.open:
             return
@@ -163,7 +177,6 @@ class Queue(Wire):
         return SLOT_BYTES if self.unread < SLOTS else 0
 
     def push(self, size: int, messages: list[Message]) -> None:
-        """From the coordinator: one slot."""
         clock = self.world.clock
         self._down_at = max(self._down_at, clock.now + self.delay("down"))
         lost = self.world.lossy_queues and self.luck(self.world.weather.loss, "lost down")
@@ -178,4 +191,4 @@ class Queue(Wire):
         clock.at(self._down_at, arrive)
 
     def cut(self) -> None:
-        """A queue does not break."""
+        pass

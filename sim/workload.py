@@ -42,6 +42,7 @@ FEATURES: dict[str, Feature] = {
     "retry": Feature(0.3, 0.3, "dup"),
     "dup": Feature(0.3, 0.2, "dup"),
     "needs": Feature(0.5, 0.5, "dup"),
+    "small tables": Feature(0.15, 1, "checkpoints"),
     # requests of the operator
     "cancel": Feature(0.4, 8),
     "kick": Feature(0.4, 8),
@@ -111,7 +112,7 @@ class _Maker:
 
     def core(self) -> dict[str, int]:
         chance = self.chance
-        small = chance.yes(0.15, "small tables")
+        small = "small tables" in self.on
         return {
             "tasks_max": chance.between(8, 40, "tasks_max") if small else 4096,
             "results_max": chance.between(4, 20, "results_max") if small else 4096,
@@ -191,7 +192,9 @@ class _Maker:
                 sorted({f"l{chance.between(1, 3, 'label', n, i)}" for i in range(2)})
             )
         if self.has("retry", n):
-            params["retry"] = f"{chance.between(1, 100, 'retry', n)},{chance.between(50, 600, 'r2', n)}"
+            params["retry"] = (
+                f"{chance.between(1, 100, 'retry', n)},{chance.between(50, 600, 'r2', n)}"
+            )
         if self.has("dup", n):
             params["dup"] = chance.one(("existing", "reject"), "dup", n)
 
@@ -202,7 +205,9 @@ class _Maker:
         for do in ("cancel", "kick", "look"):
             for n in self.few(do):
                 name = f"t{chance.between(0, count - 1, do, n)}"
-                self.items.append({"do": do, "at": chance.between(50, until, do, "at", n), "name": name})
+                self.items.append(
+                    {"do": do, "at": chance.between(50, until, do, "at", n), "name": name}
+                )
         for n in self.few("pause"):
             self.items.append(
                 {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from ganglion.sim.abilities import Abilities, ask
 from ganglion.sim.agent import Agent
@@ -79,7 +80,9 @@ class World:
         self.calm = False
         self.ledger = Ledger(self)
         self.orders = Orders(self)
-        self._trace: deque[tuple[int, Callable[[], str]]] = deque(maxlen=None if verbose else TRACE)
+        self._trace: deque[tuple[int, str, tuple[object, ...]]] = deque(
+            maxlen=None if verbose else TRACE
+        )
         self.coordinator = Coordinator(self)
         self.clients = [
             Client(self, f"c{n}", kind) for n, kind in enumerate(self.settings["clients"])
@@ -88,16 +91,16 @@ class World:
         self.ops = Operator(self)
         self._sent: dict[str, tuple[Client, Sent]] = {}
         for item in plan.items:
-            self.clock.at(item["at"] * 1000, lambda item=item: self._do(item))
+            self.clock.at(item["at"] * 1000, partial(self._do, item))
 
     # ---- what the parts ask of each other ---------------------------------------------------------
 
     def fail(self, invariant: str, words: str) -> None:
         raise BrokenPromise(invariant, words)
 
-    def trace(self, words: Callable[[], str]) -> None:
+    def trace(self, form: str, *what: object) -> None:
         """Keep a line for a report; it is put into words only if there is one."""
-        self._trace.append((self.clock.now, words))
+        self._trace.append((self.clock.now, form, what))
 
     def is_acked(self, name: str) -> bool:
         record = self.ledger.tasks.get(name)
@@ -108,15 +111,15 @@ class World:
         return found is None or found[1].state in ("refused", "expired")
 
     def acked(self, name: str) -> None:
-        self.trace(lambda: f"client has the ack of {name}")
+        self.trace("client has the ack of {}", name)
 
     def ended(self, name: str) -> None:
-        self.trace(lambda: f"client has the outcome of {name}: {self.ledger.record(name).outcome}")
+        self.trace("client has the outcome of {}: {}", name, self.ledger.record(name).outcome)
 
     # ---- the plan -----------------------------------------------------------------------------------
 
     def _do(self, item: Item) -> None:
-        self.trace(lambda: f"plan: {item}")
+        self.trace("plan: {}", item)
         getattr(self, f"_do_{item['do']}")(item)
 
     def _do_task(self, item: Item) -> None:
@@ -212,7 +215,9 @@ class World:
             self._accounts()
         except BrokenPromise as broken:
             result.invariant, result.words = broken.invariant, broken.words
-            result.trace = [f"{at / 1000:12.3f} ms  {words()}" for at, words in self._trace]
+            result.trace = [
+                f"{at / 1000:12.3f} ms  {form.format(*what)}" for at, form, what in self._trace
+            ]
         result.steps, result.virtual_us = self.clock.steps, self.clock.now
         result.tasks, result.crashes = self.plan.tasks, self.crashes
         result.counts = dict(self.ledger.counts, checkpoints=self.coordinator.checkpoints)
@@ -233,7 +238,7 @@ class World:
         self.disk.room = None
         self.weather.loss = self.weather.twice = 0.0
         self.weather.delay_us = self.weather.slow_disk_us = 0
-        self.trace(lambda: "calm")
+        self.trace("calm")
 
     def _over(self) -> bool:
         core = self.coordinator.core
@@ -252,7 +257,10 @@ class World:
                 record = self.ledger.record(task.name)
                 kind = "end" if record.acked else "answer"
                 view = self.coordinator.core and self.coordinator.core.task(task.name)
-                self.fail(kind, f"{task.name} of {client.name} is {task.state} to the end; the core has {view}")
+                self.fail(
+                    kind,
+                    f"{task.name} of {client.name} is {task.state} to the end; the core has {view}",
+                )
         if self.ops.waiting:
             self.fail("answer", f"{self.ops.waiting} requests of the operator are not answered")
         core = self.coordinator.core

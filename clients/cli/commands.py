@@ -35,6 +35,7 @@ COMMANDS: dict[str, Command] = {
     "resume": Command("resume", "hand out tasks of an action again", _STEER),
     "assign": Command("assign", "hand a task to this agent now", _STEER),
     "drain": Command("drain", "let an agent, or everything, finish and stop", _STEER),
+    "sim": Command("sim", "search the core for broken promises, under a virtual clock", _REST),
     "completion": Command("completion", "shell completion for bash, zsh or fish", _REST),
     "version": Command("version", "print the version", _REST),
     "help": Command("help", "this text, or that of a command", _REST),
