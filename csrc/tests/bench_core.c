@@ -22,6 +22,7 @@ static void take(gn_core *core, int64_t now, int link, char *into, size_t *len)
 {
     int whole;
     size_t n;
+    gn_core_journal_committed(core, gn_core_journal_seal(core));
     const uint8_t *out = gn_core_output(core, link, (size_t)1 << 20, &n, &whole);
     if (into != NULL)
         memcpy(into, out, n);
@@ -81,7 +82,6 @@ int main(int argc, char **argv)
         before = seconds();
         feed(core, now, agent, in, n);
         take(core, now, client, NULL, &len);
-        gn_core_journal_done(core);
         gn_core_tick(core, now);
         in_core += seconds() - before;
     }

@@ -23,8 +23,17 @@ class Core:
         self.core: Any = ffi.gc(lib.gn_core_new(settings), lib.gn_core_free)
         assert self.core != ffi.NULL
         self.now = 0
+        self.commits = True  # as a coordinator without a journal does: every batch is safe at once
+        self._journal = b""
+
+    def commit(self) -> None:
+        """Close the open batch and call it safe."""
+        self._journal += self.batch()
+        lib.gn_core_journal_committed(self.core, lib.gn_core_journal_seal(self.core))
 
     def check(self) -> None:
+        if self.commits:
+            self.commit()
         line = lib.gn_core_check(self.core)
         assert line == 0, f"gn_core_check: csrc/src/core/check.c line {line}"
 
@@ -79,12 +88,32 @@ class Core:
         while (link := lib.gn_core_dirty(self.core)) >= 0:
             yield link
 
-    def journal(self) -> bytes:
+    def batch(self) -> bytes:
+        """The open batch."""
         length = ffi.new("size_t *")
         data = lib.gn_core_journal(self.core, length)
-        text = bytes(ffi.buffer(data, length[0])) if length[0] else b""
-        lib.gn_core_journal_done(self.core)
+        return bytes(ffi.buffer(data, length[0])) if length[0] else b""
+
+    def journal(self) -> bytes:
+        """All that was committed since the last call."""
+        self.commit()
+        text, self._journal = self._journal, b""
         return text
+
+    def checkpoint(self) -> None:
+        lib.gn_core_checkpoint(self.core)
+        self.check()
+
+    def checkpoint_step(self, size: int) -> bool:
+        """True: there is more."""
+        more = bool(lib.gn_core_checkpoint_step(self.core, size))
+        self.check()
+        return more
+
+    def resume(self, now: int) -> None:
+        self.now = max(self.now, now)
+        lib.gn_core_resume(self.core, now)
+        self.check()
 
     def gauges(self) -> dict[str, int]:
         return {

@@ -76,11 +76,12 @@ typedef struct gn_core_config {
     uint32_t agent_timeout_ms;  /* 10000: an agent silent for this long is gone */
     uint32_t suspect_ms;        /* 3000: one silent for this long (and two heartbeats) gets no new tasks; 0: it does */
     uint32_t cancel_grace_ms;   /* 5000 */
+    uint32_t resume_hold_ms;    /* 200: after a restart nothing is handed out before, so that agents come back to what they hold */
 } gn_core_config;
 
 #define GN_LINK_STREAM 0 /* one peer at the other end: answers go back on it */
 #define GN_LINK_SHARED 1 /* an inbox many write to: from= says who, answers go to that peer's own link */
-#define GN_LINK_JOURNAL 2 /* a journal being replayed: time is each line's ts=, nothing is answered or journalled again */
+#define GN_LINK_JOURNAL 2 /* a journal being replayed: time is each line's ts=, nothing is answered or journalled again; gn_core_resume ends it */
 
 #define GN_EFFECT_OPEN 1      /* open link to the address text (a queue name); on failure call gn_core_link_closed */
 #define GN_EFFECT_CLOSE 2     /* flush what can be, close the link, then call gn_core_link_closed: only then is its number free */
@@ -132,8 +133,36 @@ int gn_core_dirty(gn_core *core);                            /* a link that got 
  * first cap bytes (then *whole = 0). NULL and 0 when there is nothing. Valid until the next call with core. */
 const uint8_t *gn_core_output(gn_core *core, int link, size_t cap, size_t *len, int *whole);
 void gn_core_sent(gn_core *core, int64_t now_us, int link, size_t len); /* that many bytes have left; may make room for waiting results */
-const uint8_t *gn_core_journal(gn_core *core, size_t *len);  /* accepted input since the last call of _journal_done */
-void gn_core_journal_done(gn_core *core);
+
+/* The journal: accepted input and what time did, as lines, in batches. Answers that promise something are held
+ * back, each link's in order, until the batch they depend on is committed; gn_core_output does not show them before.
+ * Without a journal: seal and commit whenever there is something. */
+const uint8_t *gn_core_journal(gn_core *core, size_t *len);    /* the open batch: lines since the last seal */
+uint64_t gn_core_journal_seal(gn_core *core);                  /* close it; its number, from 1 on; 0: it was empty. Its bytes are gone */
+void gn_core_journal_committed(gn_core *core, uint64_t batch); /* all batches up to it are as safe as the policy promises */
+#define GN_JOURNAL_WELL 0
+#define GN_JOURNAL_FAILING 1 /* refuse (code journal) what would have to be journalled, but take outcomes */
+#define GN_JOURNAL_FULL 2    /* refuse outcomes too */
+void gn_core_journal_failing(gn_core *core, int how);
+size_t gn_core_held(const gn_core *core, int link);            /* bytes of its output that wait for the journal, and what stands behind them */
+/* Write all there is into the journal, beside what goes on: after the last step is committed, what was written
+ * before the first is not needed any longer. */
+void gn_core_checkpoint(gn_core *core);                        /* begin (anew); its first line is the next of the open batch */
+int gn_core_checkpoint_step(gn_core *core, size_t bytes);      /* about so many bytes more; 1: not all yet; 0: that was the end, or there is none */
+/* The journal has been fed: sort out what was going on, and live from now on. */
+void gn_core_resume(gn_core *core, int64_t now_us);
+
+/* What only the outside knows, for STATUS. All 0: no journal. */
+typedef struct gn_core_facts {
+    char journal[16];       /* the policy: memory, group, sync; empty: none */
+    uint32_t journal_ms;    /* group: at most one sync in so many ms */
+    uint32_t failing;       /* 1: it cannot be written */
+    char error[128];        /* why, and what to do */
+    uint64_t journal_bytes; /* on disk */
+    uint64_t segments, syncs, sync_us, sync_us_max;
+    uint64_t lag_us;        /* of the loop: the longest lately */
+} gn_core_facts;
+void gn_core_tell(gn_core *core, const gn_core_facts *facts);
 
 void gn_core_drain(gn_core *core, int64_t now_us);            /* as CONTROL:DRAIN by an operator */
 uint32_t gn_core_blob_refs(const gn_core *core, const char *name); /* name: the 64 hex digits */

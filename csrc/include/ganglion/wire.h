@@ -17,7 +17,9 @@
 #define GN_VERBS(X)                                                                            \
     /* CONTROL */                                                                              \
     X(REGISTER) X(HEARTBEAT) X(BYE) X(CANCEL) X(RESULT) X(WATCH) X(PEEK) X(KICK) X(PAUSE)      \
-    X(RESUME) X(STATUS) X(TASKS) X(AGENTS) X(PING) X(ASSIGN_TASK) X(DRAIN) X(HELLO)                   \
+    X(RESUME) X(STATUS) X(TASKS) X(AGENTS) X(PING) X(ASSIGN_TASK) X(DRAIN) X(HELLO)            \
+    /* CONTROL, in a journal only */                                                           \
+    X(FORGET) X(LEASED) X(KEPT) X(CHECKPOINT) X(JOURNAL) X(COMMIT)                             \
     /* RESPONSE */                                                                             \
     X(TASK_COMPLETED) X(TASK_FAILED) X(TASK_RELEASED) X(TASK_BURIED) X(TASK_CANCELLED)         \
     X(PROGRESS) X(PARTIAL) X(REJECTED) X(STATE) X(EVENT)                                       \
@@ -48,6 +50,7 @@
     X(BLOB, "blob", STR)    /* <sha256 hex>.<bytes>: the payload is in the spool */            \
     X(TP, "tp", STR)        /* W3C traceparent */                                              \
     X(NEED, "need", STR)    /* resources */                                                    \
+    X(ONCE, "once", U64)    /* 1: handed out at most once */                                   \
     X(TRACE, "trace", U64)  /* 1: note the time of every hop in hops= of the outcome */        \
     X(HOPS, "hops", STR)    /* ACTION.agent.wait_us.run_us, comma-separated */
 
@@ -129,12 +132,12 @@ size_t gn_parse(gn_parser *parser, const uint8_t *buf, size_t len, int final,
 /* The header's known parameters. present has bit GN_PARAM_x set when it was given. */
 typedef struct gn_params {
     uint64_t present;
-    uint64_t prio, ttl, delay, lease, tries, try_, token, seq, ack, keep, ts, trace; /* 0 when absent; prio 4 */
+    uint64_t prio, ttl, delay, lease, tries, try_, token, seq, ack, keep, ts, trace, once; /* 0 when absent; prio 4 */
     gn_span from, via, after, key, ct, shape, blob, tp, need, hops; /* raw, still percent-encoded */
 } gn_params;
 
 /* Decode m's parameters. Returns 0 or a code (GN_BAD_PARAM, GN_BAD_NUMBER, GN_BAD_PERCENT). A key given twice: the last counts.
- * Ranges: prio 0..9; ack and trace 0 or 1; tries and try below 2^32; the times (ts ttl delay lease keep) below 2^53, so
+ * Ranges: prio 0..9; ack, trace and once 0 or 1; tries and try below 2^32; the times (ts ttl delay lease keep) below 2^53, so
  * that a sum of two never overflows and every language can hold them; token, seq and len below 2^64. */
 int gn_params_read(const uint8_t *buf, const gn_msg *m, gn_params *out);
 

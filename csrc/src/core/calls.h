@@ -139,7 +139,7 @@ int gn_deps_add(gn_core *core, struct gn_task *t, const uint8_t *raw, size_t len
 void gn_deps_drop(gn_core *core, struct gn_task *t);
 void gn_deps_trim(gn_core *core, struct gn_task *t, uint32_t stop); /* those added since t->needs was stop */
 void gn_deps_ended(gn_core *core, struct gn_task *t); /* wake or bury what waits for t */
-void gn_deps_cut(gn_core *core, struct gn_task *t);   /* nothing runs after t any longer: it is forgotten */
+void gn_deps_resume(gn_core *core, struct gn_task *t); /* after a replay: its edges, and whether it may go */
 int gn_deps_lost(const gn_core *core, const struct gn_task *t); /* one of its needs is buried or cancelled */
 
 /* ---- watches.c ---------------------------------------------------------------------------------------- */
@@ -189,16 +189,32 @@ void gn_blob_unref(gn_core *core, uint32_t blob);
 /* ---- journal.c ------------------------------------------------------------------------------------------------- */
 
 int gn_journal_reserve(gn_core *core, const struct gn_ctx *x); /* 0 or GN_JOURNAL: room for this message */
-/* Append x as accepted, its task named name. */
-void gn_journal_message(gn_core *core, const struct gn_ctx *x, const char *name, size_t name_len, const char *mark);
-/* Append what became of t by no message of its own: time, a lost agent, a kick of its whole action. reason may be NULL. */
-void gn_journal_own(gn_core *core, const struct gn_task *t, const char *verb, const char *reason);
+/* Append x as accepted; t: the task it is about, or NULL (then x's own third field stands). more: further parameters, or NULL. */
+void gn_journal_message(gn_core *core, const struct gn_ctx *x, struct gn_task *t, const char *more);
+void gn_journal_failed(gn_core *core, struct gn_task *t, uint64_t delay_ms); /* a try that failed for t's words */
+/* Append what became of t by no message of its own: time, a lost agent, a kick of its whole action. reason may be
+ * NULL; with it, t's words go along. */
+void gn_journal_own(gn_core *core, struct gn_task *t, const char *verb, const char *reason);
+void gn_journal_leased(gn_core *core, struct gn_task *t); /* once: this lease survives a restart */
+void gn_journal_forget(gn_core *core, const struct gn_task *t);
+/* The newest batch that is not committed yet, for an answer that depends on all so far; 0: none. */
+uint64_t gn_journal_pending(const gn_core *core);
+
+/* ---- checkpoint.c, replay.c ------------------------------------------------------------------------------------- */
+
+void gn_checkpoint_skip(gn_core *core, const struct gn_task *t); /* t is about to go: the walk goes on behind it */
+void gn_replay_control(gn_core *core, const struct gn_ctx *x); /* FORGET, LEASED, KEPT, CHECKPOINT */
+int gn_reason_in(const struct gn_ctx *x, int otherwise); /* reason= of a journal's line */
+int gn_replay_kept(gn_core *core, const struct gn_ctx *x);     /* 1: x is the second line of a definition, and done */
+void gn_replay_lease(gn_core *core, struct gn_task *t); /* it was with an agent when the journal's line was written */
+void gn_task_drop(gn_core *core, struct gn_task *t);    /* whatever its state, it is not here any longer */
 
 /* ---- out.c: links and their output ------------------------------------------------------------------------------ */
 
 struct gn_conn *gn_conn_new(gn_core *core, int kind);
 void gn_conn_free(gn_core *core, struct gn_conn *c);
 uint8_t *gn_out_reserve(gn_core *core, struct gn_conn *c, size_t n); /* NULL: closing, or out of memory */
+void gn_out_hold(gn_core *core, struct gn_conn *c, uint64_t batch);  /* the next message, and all behind it, wait for this batch */
 void gn_out_commit(gn_core *core, struct gn_conn *c, size_t n);      /* one message of n bytes */
 void gn_out_plain(gn_core *core, struct gn_conn *c, size_t n);       /* the same for an answer: may doom the link */
 static inline size_t gn_out_bytes(const struct gn_conn *c)
@@ -221,11 +237,13 @@ void gn_effect_list(gn_core *core, struct gn_conn *c);
 /* verb is "ACK:DONE"; a NULL payload: none; without a task, parameters and a payload the verb stands alone. */
 void gn_say(gn_core *core, uint32_t conn, const char *verb, const char *task, size_t task_len, const char *params,
             const char *payload, size_t payload_len);
+/* The same about t, held back until that batch is committed, and saying what is promised: journal=<policy>. */
+void gn_say_held(gn_core *core, uint32_t conn, uint64_t batch, const char *verb, const struct gn_task *t, const char *params);
 void gn_reject(gn_core *core, const struct gn_ctx *x, int code);
 /* The same, saying which of its parameters is to blame. */
 void gn_reject_why(gn_core *core, const struct gn_ctx *x, int code);
 void gn_reject_words(gn_core *core, const struct gn_ctx *x, int code, const char *words, size_t len);
-void gn_done(gn_core *core, const struct gn_ctx *x);
+void gn_done(gn_core *core, const struct gn_ctx *x); /* held back until all that was journalled so far is safe */
 /* A refusal to somebody we have no link to: one to `inbox` is opened for it and closed again. */
 void gn_reject_inbox(gn_core *core, const struct gn_ctx *x, const char *inbox, int code, const char *words);
 
@@ -280,7 +298,6 @@ void gn_verb_register(gn_core *core, const struct gn_ctx *x);
 void gn_verb_heartbeat(gn_core *core, const struct gn_ctx *x);
 void gn_verb_bye(gn_core *core, const struct gn_ctx *x);
 void gn_verb_drain(gn_core *core, const struct gn_ctx *x);
-void gn_replay_lease(gn_core *core, struct gn_task *t); /* it was with an agent when the journal's line was written */
 void gn_verb_outcome(gn_core *core, const struct gn_ctx *x);
 void gn_verb_progress(gn_core *core, const struct gn_ctx *x);
 void gn_verb_status(gn_core *core, const struct gn_ctx *x);

@@ -73,6 +73,12 @@ static int keys_ok(const gn_core *core)
     return 0;
 }
 
+/* Right after a restart nothing is handed out, and what could be is marked. */
+static int holding(const gn_core *core)
+{
+    return core->replaying || core->now < core->hold_until;
+}
+
 static int action_ok(const gn_core *core, const struct gn_action *a)
 {
     uint32_t queued = 0, sum = 0, listed = 0;
@@ -97,9 +103,9 @@ static int action_ok(const gn_core *core, const struct gn_action *a)
     for (int state = 0; state < GN_STATE_COUNT; state++)
         sum += a->count[state];
     TRUE(sum == a->tasks);
-    TRUE(!a->marked);
+    TRUE(!a->marked || holding(core));
     /* Nobody idles beside work. */
-    if (queued > 0 && !a->paused)
+    if (queued > 0 && !a->paused && !holding(core))
         for (int s = 0; s < GN_SHARES; s++)
             for (uint32_t i = a->share[s].head; i != GN_NIL; i = gn_serve_at(core, i)->node.next)
                 TRUE(!gn_out_room(core, gn_conn_at(core, gn_peer_at(core, gn_serve_at(core, i)->peer)->conn)));
@@ -116,10 +122,25 @@ static int peer_ok(const gn_core *core, const struct gn_peer *p)
     TRUE(gn_peer_find(core, p->name, p->name_len) == p->self);
     int out = p->serve_count == 0 || p->draining || p->blocked || p->suspect || p->claiming || p->used >= p->slots;
     TRUE(p->share == (out ? GN_SHARE_OUT : GN_SHARES * (uint64_t)p->used / p->slots));
-    TRUE(!p->marked);
+    TRUE(!p->marked || holding(core));
     TRUE(!p->timer || core->timers.heap[p->heap_at].id == GN_TIMED_ID(GN_TIMED_PEER, p->self));
     for (uint32_t i = p->held.head; i != GN_NIL; i = gn_task_at(core, i)->q.next)
         TRUE(gn_task_at(core, i)->agent == p->self);
+    return 0;
+}
+
+/* In order, behind one another, at the ends of messages or the head; none that is over. */
+static int holds_ok(const gn_core *core, const struct gn_conn *c)
+{
+    uint64_t off = c->head_abs, batch = core->committed;
+    for (uint32_t i = 0; i < c->holds_count; i++) {
+        const struct gn_hold *h = &c->holds[(c->holds_head + i) & (c->holds_cap - 1)];
+        TRUE(i == 0 ? h->off >= off : h->off > off);
+        TRUE(h->batch > batch && h->batch <= core->batch);
+        TRUE(h->off < c->head_abs + gn_out_bytes(c) || c->closing);
+        off = h->off;
+        batch = h->batch;
+    }
     return 0;
 }
 
@@ -131,6 +152,7 @@ static int conn_ok(const gn_core *core, const struct gn_conn *c)
     TRUE(!c->closing || (c->peer == GN_NIL && c->watching.count == 0 && c->waiting.count == 0 && !c->events));
     TRUE(c->peer == GN_NIL || gn_peer_at(core, c->peer)->conn == c->self);
     TRUE((c->ends_count == 0) == (c->head == c->tail));
+    SUB(holds_ok(core, c));
     uint64_t before = c->head_abs;
     for (uint32_t i = 0; i < c->ends_count; i++) {
         uint64_t end = c->ends[(c->ends_head + i) & (c->ends_cap - 1)];
@@ -158,6 +180,7 @@ static int needs_ok(const gn_core *core, const struct gn_task *t)
     }
     TRUE(waits == t->waits);
     TRUE(waits == 0 || t->state == GN_STATE_WAITING);
+    TRUE(t->batch <= core->batch);
     TRUE(t->needs == GN_NIL || !gn_task_ended(t));
     return list_ok(&core->edges, offsetof(struct gn_edge, in), &t->needed_by);
 }
@@ -173,7 +196,7 @@ static int task_ok(const gn_core *core, const struct gn_task *t)
     TRUE(t->next_action == GN_NIL);
     TRUE(!(t->flags & GN_TASK_SETTLE));
     TRUE(!(t->flags & GN_TASK_DELAY) || t->state == GN_STATE_WAITING);
-    TRUE(t->state != GN_STATE_WAITING || t->waits > 0 || t->flags & GN_TASK_DELAY);
+    TRUE(t->state != GN_STATE_WAITING || t->waits > 0 || t->flags & GN_TASK_DELAY || core->replaying);
     TRUE((t->reason != 0) >= (t->state == GN_STATE_BURIED));
     int64_t at = t->due_us < t->ttl_us ? t->due_us : t->ttl_us;
     TRUE((t->timer == GN_TIMER_OFF) == (at == GN_NEVER));
@@ -224,7 +247,7 @@ static int sums_ok(const gn_core *core)
     uint64_t serial = 0;
     for (uint32_t i = core->all.head; i != GN_NIL; i = gn_task_at(core, i)->all.next) {
         const struct gn_task *t = gn_task_at(core, i);
-        TRUE(t->serial > serial);
+        TRUE(t->serial > serial || core->replaying);
         serial = t->serial;
         count[t->state]++;
         unfinished += !gn_task_ended(t);
@@ -248,6 +271,7 @@ int gn_core_check(const gn_core *core)
     uint64_t out_bytes = 0;
     TRUE(core->settle_head == GN_NIL && core->doomed == GN_NIL);
     SUB(sums_ok(core));
+    SUB(list_ok(&core->conns, offsetof(struct gn_conn, holding), &core->holding));
     SUB(due_ok(core));
     SUB(keys_ok(core));
     for (uint32_t i = 0; i < core->actions.high; i++)

@@ -27,6 +27,7 @@ void gn_core_defaults(gn_core_config *config)
         .agent_timeout_ms = 10000,
         .suspect_ms = 3000,
         .cancel_grace_ms = 5000,
+        .resume_hold_ms = 200,
     };
 }
 
@@ -46,16 +47,17 @@ static int sane(const gn_core_config *c)
 static int make_tables(gn_core *core)
 {
     const gn_core_config *c = &core->config;
-    return gn_pool_open(&core->tasks, sizeof(struct gn_task), c->tasks_max) &&
-           gn_pool_open(&core->actions, sizeof(struct gn_action), c->actions_max) &&
+    /* A journal may hold more than the bounds of today: those apply to what is new (gn_make_room, gn_action_get, gn_deps_add). */
+    return gn_pool_open(&core->tasks, sizeof(struct gn_task), INDEX_MAX) &&
+           gn_pool_open(&core->actions, sizeof(struct gn_action), INDEX_MAX) &&
            gn_pool_open(&core->serves, sizeof(struct gn_serve), (c->peers_max + 1) * GN_SERVES_MAX) &&
            gn_pool_open(&core->peers, sizeof(struct gn_peer), c->peers_max + 4) && /* those gone in this message still have a place */
            gn_pool_open(&core->conns, sizeof(struct gn_conn), c->links_max) &&
            gn_pool_open(&core->watches, sizeof(struct gn_watch), c->watches_max) &&
-           gn_pool_open(&core->edges, sizeof(struct gn_edge), c->edges_max) &&
-           gn_pool_open(&core->blobs, sizeof(struct gn_blob), c->tasks_max * 2 + 2) && /* those to be dropped too */
-           gn_pool_open(&core->keys, sizeof(struct gn_key), c->tasks_max) &&
-           gn_pool_open(&core->tags, sizeof(struct gn_tags), c->tasks_max) &&
+           gn_pool_open(&core->edges, sizeof(struct gn_edge), c->edges_max > INDEX_MAX ? c->edges_max : INDEX_MAX) &&
+           gn_pool_open(&core->blobs, sizeof(struct gn_blob), INDEX_MAX * 2 + 2) && /* those to be dropped too */
+           gn_pool_open(&core->keys, sizeof(struct gn_key), INDEX_MAX) &&
+           gn_pool_open(&core->tags, sizeof(struct gn_tags), INDEX_MAX) &&
            gn_timers_reserve(core);
 }
 
@@ -70,7 +72,9 @@ gn_core *gn_core_new(const gn_core_config *config)
     core->token = (config->epoch & 0xfffff) << 32;
     core->settle_head = core->settle_tail = core->doomed = GN_NIL;
     core->actions_head = core->actions_tail = core->agents_head = core->agents_tail = GN_NIL;
-    core->all = core->spent = core->dirty = core->effects = core->event_conns = core->blob_drops = GN_LIST_EMPTY;
+    core->all = core->spent = core->dirty = core->effects = core->event_conns = core->blob_drops = core->holding = GN_LIST_EMPTY;
+    core->batch = 1;
+    core->walk = GN_NIL;
     core->timers.lease = core->timers.keep = GN_LIST_EMPTY;
     if (!make_tables(core)) {
         gn_core_free(core);
@@ -101,6 +105,7 @@ static void free_contents(gn_core *core)
         if (c->live) {
             free(c->buf);
             free(c->ends);
+            free(c->holds);
         }
     }
 }
@@ -121,6 +126,7 @@ void gn_core_free(gn_core *core)
     free(core->blob_names.slot);
     free(core->key_names.slot);
     free(core->timers.heap);
+    free(core->kept);
     free(core->journal.p);
     free(core->text.p);
     free(core);
@@ -203,7 +209,7 @@ static void response(gn_core *core, const struct gn_ctx *x)
     }
 }
 
-/* In a journal: only what gn_journal_message writes. */
+/* In a journal: only what gn_journal_message writes, and the journal's own. */
 static int replayable(const gn_msg *m)
 {
     return m->type == GN_DATA || m->type == GN_RESPONSE || m->verb == GN_VERB_CANCEL || m->verb == GN_VERB_KICK ||
@@ -215,8 +221,12 @@ static void carry_out(gn_core *core, const struct gn_ctx *x)
     const gn_msg *m = x->m;
     if (core->replaying) {
         set_now(core, x->p.ts <= (uint64_t)(INT64_MAX / GN_MS) ? (int64_t)x->p.ts * GN_MS : 0);
-        if (!replayable(m))
+        if (gn_replay_kept(core, x))
             return;
+        if (!replayable(m)) {
+            gn_replay_control(core, x);
+            return;
+        }
     }
     if (m->type == GN_DATA)
         gn_verb_submit(core, x);
@@ -287,7 +297,7 @@ size_t gn_core_feed(gn_core *core, int64_t now_us, int link, const uint8_t *buf,
     struct sender from = {.len = 0};
     gn_msg msgs[BATCH];
     size_t used = 0;
-    core->replaying = in->kind == GN_LINK_JOURNAL;
+    core->replaying |= in->kind == GN_LINK_JOURNAL; /* until gn_core_resume */
     for (;;) {
         size_t consumed = 0;
         size_t count = gn_parse(parser, buf + used, len - used, final, msgs, BATCH, &consumed);
@@ -303,7 +313,6 @@ size_t gn_core_feed(gn_core *core, int64_t now_us, int link, const uint8_t *buf,
         if (in->closing || count < BATCH)
             break;
     }
-    core->replaying = 0;
     return in->closing ? len : used;
 }
 
@@ -316,7 +325,7 @@ static void settle_ended(gn_core *core)
         core->settle_head = t->settle_next;
         if (core->settle_head == GN_NIL)
             core->settle_tail = GN_NIL;
-        t->flags &= (uint8_t)~GN_TASK_SETTLE;
+        t->flags &= (uint16_t)~GN_TASK_SETTLE;
         gn_watch_deliver(core, t);
         gn_deps_ended(core, t);
     }
@@ -332,8 +341,8 @@ void gn_settle(gn_core *core)
             gn_conn_close(core, c);
         }
         gn_pump(core);
-    } while (core->settle_head != GN_NIL || core->doomed != GN_NIL || core->actions_head != GN_NIL ||
-             core->agents_head != GN_NIL);
+    } while (core->settle_head != GN_NIL || core->doomed != GN_NIL ||
+             (!core->replaying && core->now >= core->hold_until && (core->actions_head != GN_NIL || core->agents_head != GN_NIL)));
     if (core->results > core->config.results_max)
         gn_results_trim(core);
 }
@@ -342,6 +351,10 @@ void gn_core_tick(gn_core *core, int64_t now_us)
 {
     struct gn_timer timer;
     set_now(core, now_us);
+    if (core->hold_until != 0 && core->now >= core->hold_until) {
+        core->hold_until = 0;
+        gn_settle(core);
+    }
     while (gn_timer_first(core, &timer) && timer.at <= core->now) {
         uint32_t i = GN_TIMED_INDEX(timer.id);
         switch (GN_TIMED_WHAT(timer.id)) {
@@ -355,7 +368,8 @@ void gn_core_tick(gn_core *core, int64_t now_us)
 int64_t gn_core_next_us(const gn_core *core)
 {
     struct gn_timer timer;
-    return gn_timer_first(core, &timer) ? timer.at : GN_NEVER;
+    int64_t at = gn_timer_first(core, &timer) ? timer.at : GN_NEVER;
+    return core->hold_until != 0 && core->hold_until < at ? core->hold_until : at;
 }
 
 /* ---- effects ------------------------------------------------------------------------------------------ */

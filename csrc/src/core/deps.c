@@ -24,16 +24,16 @@ int gn_deps_add(gn_core *core, struct gn_task *t, const uint8_t *raw, size_t len
     size_t name_len;
     uint32_t before = t->needs;
     int more, code = 0;
+    if (core->replaying)
+        return 0; /* gn_deps_resume makes them, when all tasks are there */
     while (code == 0 && (more = gn_comma_next(&at, end, name, sizeof name, &name_len)) != 0) {
         uint32_t to = more < 0 ? GN_NIL : gn_task_find(core, name, name_len);
         if (to == GN_NIL || to == t->self) {
-            if (more < 0)
-                code = GN_BAD_PARAM;
-            else if (to == t->self || !core->replaying)
-                code = GN_UNKNOWN_TASK; /* a journal's line was accepted: what it names was there, and has been forgotten since */
+            code = more < 0 ? GN_BAD_PARAM : GN_UNKNOWN_TASK;
             continue;
         }
-        uint32_t i = gn_pool_take(&core->edges);
+        /* After a replay there may be more than the bound of today. */
+        uint32_t i = core->edges.live < core->config.edges_max || core->resuming ? gn_pool_take(&core->edges) : GN_NIL;
         if (i == GN_NIL) {
             code = GN_BUSY;
             continue;
@@ -67,6 +67,14 @@ int gn_deps_lost(const gn_core *core, const struct gn_task *t)
     return 0;
 }
 
+static void bury(gn_core *core, struct gn_task *t, const char *name, size_t len)
+{
+    t->reason = GN_REASON_AFTER;
+    gn_task_set_words(core, t, (const uint8_t *)name, len, 0);
+    gn_journal_own(core, t, "RESPONSE:TASK_BURIED", "after");
+    gn_shift(core, t, GN_EVENT_AFTER_FAILED);
+}
+
 /* One edge after another, oldest first. What a shift does to this list is only to drop edges of
  * the task it shifts, so the next edge of another task is read before. Chains are walked by gn_settle's queue, not by recursion. */
 void gn_deps_ended(gn_core *core, struct gn_task *t)
@@ -87,25 +95,58 @@ void gn_deps_ended(gn_core *core, struct gn_task *t)
             /* It may name t twice: both edges go with it. */
             while (i != GN_NIL && gn_edge_at(core, i)->from == from->self)
                 i = gn_edge_at(core, i)->in.next;
-            from->reason = GN_REASON_AFTER;
-            gn_task_set_words(core, from, (const uint8_t *)gn_task_name(t), t->name_len, 0);
-            gn_shift(core, from, GN_EVENT_AFTER_FAILED);
+            bury(core, from, gn_task_name(t), t->name_len);
         }
     }
 }
 
-void gn_deps_cut(gn_core *core, struct gn_task *t)
+/* The text of after= that t was passed on with; 0: none. */
+static size_t after_of(const struct gn_task *t, const char **text)
 {
-    while (t->needed_by.head != GN_NIL) {
-        struct gn_edge *e = gn_edge_at(core, t->needed_by.head);
-        struct gn_task *from = gn_task_at(core, e->from);
-        uint32_t *at = &from->needs;
-        while (*at != e->self)
-            at = &gn_edge_at(core, *at)->out_next;
-        *at = e->out_next;
-        if (!e->met)
-            from->waits--;
-        gn_list_drop(&core->edges, EDGE_IN, &t->needed_by, e->self);
-        gn_pool_give(&core->edges, e->self);
+    const char *at = (const char *)t->mem + t->name_len, *end = at + t->pass_len;
+    struct gn_pair pair;
+    size_t n = 0;
+    while (t->pass_len > 0 && gn_pair_next(&at, end, &pair))
+        if (pair.id == GN_PARAM_AFTER) {
+            *text = pair.value;
+            n = pair.value_len;
+        }
+    return n;
+}
+
+/* Edges one by one: a name that is not here any longer (its batch of the journal was lost) must not cost the others. */
+static int resume_edges(gn_core *core, struct gn_task *t, const char *text, size_t len, char *missing, size_t *missing_len)
+{
+    const char *at = text, *end = text + len;
+    int lost = 0;
+    while (at < end) {
+        const char *comma = memchr(at, ',', (size_t)(end - at));
+        size_t n = (size_t)((comma == NULL ? end : comma) - at);
+        if (gn_deps_add(core, t, (const uint8_t *)at, n) != 0 && !lost) {
+            lost = 1;
+            *missing_len = n < GN_TASK_BYTES_MAX ? n : GN_TASK_BYTES_MAX;
+            memcpy(missing, at, *missing_len);
+        }
+        at += n + 1;
+    }
+    return lost;
+}
+
+void gn_deps_resume(gn_core *core, struct gn_task *t)
+{
+    char missing[GN_TASK_BYTES_MAX];
+    const char *text = NULL;
+    size_t missing_len = 0, len = after_of(t, &text);
+    int lost = resume_edges(core, t, text, len, missing, &missing_len);
+    if (t->state != GN_STATE_WAITING) {
+        for (uint32_t i = t->needs; i != GN_NIL; i = gn_edge_at(core, i)->out_next)
+            if (!gn_edge_at(core, i)->met) { /* it went on already: what it waited for was kicked since */
+                gn_deps_drop(core, t);
+                break;
+            }
+    } else if (lost || gn_deps_lost(core, t)) {
+        bury(core, t, missing, missing_len);
+    } else if (t->waits == 0 && !(t->flags & GN_TASK_DELAY)) {
+        gn_shift(core, t, GN_EVENT_AFTER_MET);
     }
 }

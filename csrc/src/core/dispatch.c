@@ -58,13 +58,18 @@ int gn_dispatch(gn_core *core, struct gn_task *t, struct gn_peer *p)
     t->tries_used++;
     t->leased_us = core->now;
     t->listed = 0;
-    t->missing = t->lease_noted = 0;
+    t->missing = 0;
     t->handed_out = p != NULL;
     t->due_us = core->now + (int64_t)t->lease_ms * GN_MS;
     gn_shift(core, t, GN_EVENT_DISPATCH);
     core->n.dispatched++;
-    if (p != NULL)
+    if (p != NULL) {
+        if (t->flags & GN_TASK_ONCE) {
+            gn_journal_leased(core, t);
+            gn_out_hold(core, c, t->batch);
+        }
         gn_out_commit(core, c, write_task(core, t, dst));
+    }
     return 1;
 }
 
@@ -107,6 +112,8 @@ static void pump_agent(gn_core *core, struct gn_peer *p)
  * that got a free slot looks for a task. After it no ready task (of an action not paused) has an agent that could take it. */
 void gn_pump(gn_core *core)
 {
+    if (core->replaying || core->now < core->hold_until)
+        return;
     while (core->actions_head != GN_NIL) {
         struct gn_action *a = gn_action_at(core, core->actions_head);
         core->actions_head = a->marked_next;
@@ -134,13 +141,13 @@ void gn_lease_lost(gn_core *core, struct gn_task *t, int reason)
     int final = t->tries_used >= t->tries_max;
     if (t->state == GN_STATE_LEASED) {
         core->n.leases_lost++;
-        gn_journal_own(core, t, "RESPONSE:TASK_FAILED", gn_reason_word(reason));
         if (final) {
             t->reason = (uint8_t)reason;
             gn_task_set_words(core, t, NULL, 0, 0);
         } else {
             core->n.retried++;
         }
+        gn_journal_own(core, t, "RESPONSE:TASK_FAILED", gn_reason_word(reason));
     } else {
         gn_journal_own(core, t, "RESPONSE:TASK_RELEASED", gn_reason_word(reason));
     }
@@ -163,13 +170,13 @@ static void lease_due(gn_core *core, struct gn_task *t)
 
 static void ttl_over(gn_core *core, struct gn_task *t)
 {
-    gn_journal_own(core, t, "RESPONSE:TASK_BURIED", "ttl");
     if (t->state == GN_STATE_LEASED)
         gn_agent_tell_cancel(core, t);
     if (t->state != GN_STATE_CANCELLING) {
         t->reason = (uint8_t)GN_REASON_TTL;
         gn_task_set_words(core, t, NULL, 0, 0);
     }
+    gn_journal_own(core, t, "RESPONSE:TASK_BURIED", "ttl");
     gn_shift(core, t, GN_EVENT_TTL_OVER);
 }
 
@@ -191,7 +198,7 @@ void gn_task_due(gn_core *core, struct gn_task *t)
     }
     switch (t->state) {
     case GN_STATE_WAITING:
-        t->flags &= (uint8_t)~GN_TASK_DELAY;
+        t->flags &= (uint16_t)~GN_TASK_DELAY;
         t->due_us = GN_NEVER;
         gn_timer_task(core, t);
         if (t->waits == 0)

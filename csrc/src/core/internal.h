@@ -24,6 +24,7 @@
 #define GN_SERVES_MAX 64                 /* actions of one agent */
 #define GN_SHARES 64                     /* classes of load: floor(64 * used / slots) of an agent with a free slot */
 #define GN_REGISTER_BYTES_MAX 1024
+#define GN_KEPT_BYTES_MAX 900             /* of the hops= kept in a definition */
 #define GN_WORDS_BYTES_MAX 4096          /* of a burial, kept with the task */
 #define GN_PAGE_ROWS 100
 #define GN_PAGE_VISITS 10000             /* tasks looked at for one page of TASKS */
@@ -104,8 +105,9 @@ enum gn_timer_kind { GN_TIMER_OFF, GN_TIMER_HEAP, GN_TIMER_LEASE, GN_TIMER_KEEP 
 #define GN_TASK_SETTLE 8   /* ended, in core->settle */
 #define GN_TASK_KEEP 16    /* keep= was given */
 #define GN_TASK_SPENT 32   /* in core->spent */
-#define GN_TASK_HELD 64    /* replay: it was with an agent when this happened */
+#define GN_TASK_ONCE 64    /* once=1: its lease is journalled before it leaves */
 #define GN_TASK_WORDS_LEN 128
+#define GN_TASK_LOGGED 256 /* its lease stands in the journal */
 
 /* Where a ready task stands, by its node q. */
 enum gn_stand { GN_STAND_NONE, GN_STAND_QUEUE, GN_STAND_LINE };
@@ -129,7 +131,8 @@ struct gn_task {
     struct gn_list watchers; /* oldest first */
     uint32_t tries_used, tries_max;
     uint32_t lease_ms, keep_ms;
-    uint8_t state, prio, flags, reason, timer, stand;
+    uint8_t state, prio, reason, timer, stand;
+    uint16_t flags;
     uint8_t name_len, name_off; /* where in mem the name stands */
     uint16_t pass_len;    /* parameters passed on, behind the name in mem; the payload follows */
     uint32_t payload_len;
@@ -141,12 +144,12 @@ struct gn_task {
     char *hops;
     uint64_t content;     /* hash of action and payload (or blob) as submitted */
     uint64_t serial;      /* number of its acceptance, from 1 */
+    uint64_t batch;       /* of the journal in which it last changed */
     uint64_t turn;        /* when it became ready, as a sequence number */
     uint64_t token;       /* of the lease, 0 without */
     uint32_t listed;      /* the list of its agent (gn_peer.list) that named it last */
     uint8_t missing;      /* lists in a row without it */
     uint8_t handed_out;   /* to an agent, by this run of the coordinator */
-    uint8_t lease_noted;  /* its lease is in the journal */
     int64_t listed_us;    /* when its agent last named it */
     int64_t ready_us;     /* when it last became ready */
     uint64_t timer_seq;
@@ -220,6 +223,11 @@ struct gn_peer {
     uint64_t done, failed;
 };
 
+/* From this byte of a link's output on, nothing leaves before that batch of the journal is committed. */
+struct gn_hold {
+    uint64_t off, batch;
+};
+
 #define GN_CONN_OPENED 9 /* kind of a link the core asked to be opened: output only */
 
 struct gn_conn {
@@ -238,6 +246,9 @@ struct gn_conn {
     uint64_t head_abs;      /* bytes taken so far */
     uint64_t *ends;         /* ring of the absolute ends of the messages in buf */
     uint32_t ends_head, ends_count, ends_cap;
+    struct gn_hold *holds;   /* ring, in order: what waits for the journal */
+    uint32_t holds_head, holds_count, holds_cap;
+    struct gn_node holding;  /* core->holding */
     struct gn_list watching; /* watches whose task has not ended */
     struct gn_list waiting;  /* watches whose result waits for room here */
     uint64_t events_lost;
@@ -344,7 +355,7 @@ struct gn_core {
     struct gn_pool tasks, actions, serves, peers, conns, watches, edges, blobs, keys, tags;
     struct gn_names task_names, action_names, peer_names, blob_names, key_names;
     struct gn_timers timers;
-    struct gn_list all, spent, dirty, effects, event_conns, blob_drops;
+    struct gn_list all, spent, dirty, effects, event_conns, blob_drops, holding;
     uint32_t settle_head, settle_tail;
     uint32_t doomed;                      /* links to be closed */
     uint32_t actions_head, actions_tail;  /* marked: got a ready task, were resumed, ... */
@@ -352,7 +363,13 @@ struct gn_core {
     uint64_t bytes, out_bytes;
     uint32_t unfinished, results, agents, suspects;
     uint32_t count[16];
-    uint8_t draining, drained, replaying;
+    uint8_t draining, drained, replaying, resuming, failing;
+    uint64_t batch, committed;            /* of the journal: the open one, and the last that is safe */
+    uint32_t walk;                        /* checkpoint: the next task, or GN_NIL */
+    uint64_t walk_end;                    /* and the serial it ends at; 0: no checkpoint */
+    int64_t hold_until;                   /* after a restart: nothing is handed out before, agents may come back */
+    struct gn_kept *kept;                 /* replay: the definition whose second line comes next */
+    gn_core_facts facts;
     struct gn_text journal, text, line;
     struct {
         uint64_t messages, submitted, dispatched, completed, retried, leases_lost, adopted, stale, rejected, busy, evicted,

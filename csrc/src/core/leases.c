@@ -77,13 +77,6 @@ static int is_free_for(const gn_core *core, const struct gn_peer *p, const struc
            run_of(token) != (core->config.epoch & 0xfffff) && serves(core, p, t->action);
 }
 
-/* A lease that is in the journal outlives the coordinator. */
-static void note(gn_core *core, struct gn_task *t)
-{
-    (void)core;
-    t->lease_noted = 1;
-}
-
 static void adopt(gn_core *core, struct gn_peer *p, struct gn_task *t, uint64_t token)
 {
     if (t->state == GN_STATE_READY && !gn_key_take(core, t))
@@ -97,10 +90,9 @@ static void adopt(gn_core *core, struct gn_peer *p, struct gn_task *t, uint64_t 
         t->leased_us = core->now;
         t->due_us = core->now + (int64_t)t->lease_ms * GN_MS;
         gn_shift(core, t, GN_EVENT_DISPATCH);
-        note(core, t);
+        gn_journal_leased(core, t);
         return;
     }
-    t->lease_noted = 1;
     gn_list_push(&core->tasks, GN_TASK_Q, &p->held, t->self);
     p->used++;
     gn_agent_relist(core, p);
@@ -132,8 +124,8 @@ static void take_claim(gn_core *core, struct gn_peer *p, const struct claim *cla
     t->listed = p->list;
     t->listed_us = core->now;
     t->missing = 0;
-    if (!t->lease_noted && t->state == GN_STATE_LEASED && core->now - t->leased_us >= NOTE_US)
-        note(core, t); /* a short one never pays for it */
+    if (t->state == GN_STATE_LEASED && core->now - t->leased_us >= NOTE_US)
+        gn_journal_leased(core, t); /* a short one never pays for it */
 }
 
 /* ---- the whole list --------------------------------------------------------------------------------- */

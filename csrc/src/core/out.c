@@ -6,6 +6,7 @@
 #define DIRTY offsetof(struct gn_conn, dirty)
 #define EFFECT offsetof(struct gn_conn, effect)
 #define EVENT_NODE offsetof(struct gn_conn, event_node)
+#define HOLDING offsetof(struct gn_conn, holding)
 #define OUT_KEEP (256u * 1024) /* an empty buffer larger than this is given back */
 
 struct gn_conn *gn_conn_new(gn_core *core, int kind)
@@ -23,6 +24,21 @@ struct gn_conn *gn_conn_new(gn_core *core, int kind)
     return c;
 }
 
+static void drop_holds(gn_core *core, struct gn_conn *c)
+{
+    if (c->holds_count > 0)
+        gn_list_drop(&core->conns, HOLDING, &core->holding, c->self);
+    c->holds_count = 0;
+}
+
+static void make_dirty(gn_core *core, struct gn_conn *c)
+{
+    if (c->is_dirty)
+        return;
+    c->is_dirty = 1;
+    gn_list_push(&core->conns, DIRTY, &core->dirty, c->self);
+}
+
 void gn_conn_free(gn_core *core, struct gn_conn *c)
 {
     if (c->is_dirty)
@@ -31,6 +47,8 @@ void gn_conn_free(gn_core *core, struct gn_conn *c)
         gn_list_drop(&core->conns, EFFECT, &core->effects, c->self);
     core->out_bytes -= gn_out_bytes(c);
     free(c->buf);
+    drop_holds(core, c);
+    free(c->holds);
     free(c->ends);
     gn_pool_give(&core->conns, c->self);
 }
@@ -91,10 +109,69 @@ void gn_out_commit(gn_core *core, struct gn_conn *c, size_t n)
     c->tail += n;
     core->out_bytes += n;
     c->ends[(c->ends_head + c->ends_count++) & (c->ends_cap - 1)] = c->head_abs + gn_out_bytes(c);
-    if (!c->is_dirty) {
-        c->is_dirty = 1;
-        gn_list_push(&core->conns, DIRTY, &core->dirty, c->self);
+    make_dirty(core, c);
+}
+
+/* ---- what waits for the journal --------------------------------------------------------------------- */
+
+static struct gn_hold *hold_at(const struct gn_conn *c, uint32_t i)
+{
+    return &c->holds[(c->holds_head + i) & (c->holds_cap - 1)];
+}
+
+static int grow_holds(struct gn_conn *c)
+{
+    uint32_t cap = c->holds_cap == 0 ? 8 : c->holds_cap * 2;
+    struct gn_hold *holds = malloc(cap * sizeof *holds);
+    if (holds == NULL)
+        return 0;
+    for (uint32_t i = 0; i < c->holds_count; i++)
+        holds[i] = *hold_at(c, i);
+    free(c->holds);
+    c->holds = holds;
+    c->holds_cap = cap;
+    c->holds_head = 0;
+    return 1;
+}
+
+void gn_out_hold(gn_core *core, struct gn_conn *c, uint64_t batch)
+{
+    if (batch <= core->committed || c->closing || c->doomed ||
+        (c->holds_count > 0 && hold_at(c, c->holds_count - 1)->batch >= batch))
+        return;
+    if (c->holds_count == c->holds_cap && !grow_holds(c)) {
+        gn_conn_doom(core, c); /* a promise must not leave early */
+        return;
     }
+    if (c->holds_count == 0)
+        gn_list_push(&core->conns, HOLDING, &core->holding, c->self);
+    *hold_at(c, c->holds_count++) = (struct gn_hold){c->head_abs + gn_out_bytes(c), batch};
+}
+
+void gn_core_journal_committed(gn_core *core, uint64_t batch)
+{
+    uint32_t next;
+    if (batch > core->committed)
+        core->committed = batch;
+    for (uint32_t i = core->holding.head; i != GN_NIL; i = next) {
+        struct gn_conn *c = gn_conn_at(core, i);
+        uint32_t before = c->holds_count;
+        next = c->holding.next;
+        while (c->holds_count > 0 && hold_at(c, 0)->batch <= core->committed) {
+            c->holds_head = (c->holds_head + 1) & (c->holds_cap - 1);
+            c->holds_count--;
+        }
+        if (c->holds_count == 0)
+            gn_list_drop(&core->conns, HOLDING, &core->holding, i);
+        if (c->holds_count < before)
+            make_dirty(core, c);
+    }
+}
+
+/* Bytes that may leave now: whole messages. */
+static size_t free_bytes(const struct gn_conn *c)
+{
+    return c->holds_count > 0 ? (size_t)(hold_at(c, 0)->off - c->head_abs) : gn_out_bytes(c);
 }
 
 void gn_out_plain(gn_core *core, struct gn_conn *c, size_t n)
@@ -126,6 +203,7 @@ void gn_effect_list(gn_core *core, struct gn_conn *c)
 
 void gn_out_discard(gn_core *core, struct gn_conn *c)
 {
+    drop_holds(core, c);
     core->out_bytes -= gn_out_bytes(c);
     c->head_abs += gn_out_bytes(c);
     c->head = c->tail = 0;
@@ -195,7 +273,7 @@ const uint8_t *gn_core_output(gn_core *core, int link, size_t cap, size_t *len, 
     struct gn_conn *c = live_conn(core, link);
     *len = 0;
     *whole = 1;
-    size_t used = c == NULL ? 0 : gn_out_bytes(c);
+    size_t used = c == NULL ? 0 : free_bytes(c);
     if (used == 0)
         return NULL;
     if (used <= cap) {
@@ -216,6 +294,14 @@ const uint8_t *gn_core_output(gn_core *core, int link, size_t cap, size_t *len, 
     return c->buf + c->head;
 }
 
+size_t gn_core_held(const gn_core *core, int link)
+{
+    if (link < 0 || (uint32_t)link >= core->conns.high)
+        return 0;
+    const struct gn_conn *c = gn_conn_at(core, (uint32_t)link);
+    return c->live ? gn_out_bytes(c) - free_bytes(c) : 0;
+}
+
 void gn_core_sent(gn_core *core, int64_t now_us, int link, size_t len)
 {
     struct gn_conn *c = live_conn(core, link);
@@ -223,8 +309,8 @@ void gn_core_sent(gn_core *core, int64_t now_us, int link, size_t len)
         core->now = now_us;
     if (c == NULL)
         return;
-    if (len > gn_out_bytes(c))
-        len = gn_out_bytes(c);
+    if (len > free_bytes(c))
+        len = free_bytes(c);
     c->head += len;
     c->head_abs += len;
     c->moved_us = core->now;

@@ -43,7 +43,7 @@ uint32_t gn_action_get(gn_core *core, const char *name, size_t len)
     uint32_t i = gn_action_find(core, name, len);
     if (i != GN_NIL)
         return i;
-    if (core->actions.live >= core->config.actions_max && !reclaim(core))
+    if (core->actions.live >= core->config.actions_max && !core->replaying && !reclaim(core))
         return GN_NIL;
     if (!gn_names_reserve(&core->action_names) || (i = gn_pool_take(&core->actions)) == GN_NIL)
         return GN_NIL;

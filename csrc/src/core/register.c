@@ -172,7 +172,7 @@ static struct gn_peer *admit(gn_core *core, const struct gn_ctx *x, struct gn_pe
 
 static void welcome(gn_core *core, const struct gn_peer *p)
 {
-    char params[32] = "epoch=", text[96];
+    char params[32] = "epoch=", text[160];
     params[6 + gn_u64(params + 6, core->config.epoch)] = 0;
     size_t n = 10;
     memcpy(text, "{\"inline\":", n);
@@ -180,6 +180,13 @@ static void welcome(gn_core *core, const struct gn_peer *p)
     memcpy(text + n, ",\"heartbeat_ms\":", 16);
     n += 16;
     n += gn_u64(text + n, core->config.heartbeat_ms);
+    if (core->facts.journal[0] != 0) {
+        memcpy(text + n, ",\"journal\":\"", 12);
+        n += 12;
+        memcpy(text + n, core->facts.journal, strlen(core->facts.journal));
+        n += strlen(core->facts.journal);
+        text[n++] = '"';
+    }
     text[n++] = '}';
     gn_say(core, p->conn, "ACK:WELCOME", p->name, p->name_len, params, text, n);
 }

@@ -67,6 +67,8 @@ static size_t params_cap(const char *verb, const struct gn_task *t)
 /* The result may take the table over its bound of bytes (submissions wait then), but never over twice that. */
 static int room_for_result(gn_core *core, size_t bytes)
 {
+    if (core->replaying)
+        return 0;
     while (core->bytes + bytes > core->config.bytes_max * 2 && core->spent.head != GN_NIL) {
         core->n.evicted++;
         gn_task_forget(core, gn_task_at(core, core->spent.head));
@@ -164,7 +166,7 @@ int gn_result_advance(gn_core *core, struct gn_task *t, const struct gn_ctx *x, 
     gn_task_set_mem(core, t, mem, bytes);
     t->pass_len = (uint16_t)n;
     t->payload_len = m->payload.len;
-    t->flags = (uint8_t)((t->flags & ~GN_TASK_LEN) | (m->flags & GN_MSG_LEN ? GN_TASK_LEN : 0));
+    t->flags = (uint16_t)((t->flags & ~GN_TASK_LEN) | (m->flags & GN_MSG_LEN ? GN_TASK_LEN : 0));
     return 0;
 }
 
@@ -186,6 +188,7 @@ int gn_result_write(gn_core *core, const struct gn_task *t, struct gn_conn *c)
     uint8_t *dst = gn_out_reserve(core, c, bytes);
     if (dst == NULL)
         return 0;
+    gn_out_hold(core, c, t->batch);
     char params[GN_HEADER_BYTES_MAX];
     if (t->state == GN_STATE_DONE) {
         memcpy(dst, t->mem, bytes);
@@ -216,37 +219,24 @@ void gn_result_spent(gn_core *core, struct gn_task *t)
         gn_list_drop(&core->tasks, GN_TASK_SPENT_NODE, &core->spent, t->self);
 }
 
-/* Time does not pass in a replay, but a buried task whose keep was over by the line being read was forgotten then. */
-static int forget_overdue(gn_core *core)
-{
-    for (uint32_t i = core->all.head; core->replaying && i != GN_NIL; i = gn_task_at(core, i)->all.next) {
-        struct gn_task *t = gn_task_at(core, i);
-        if (t->state == GN_STATE_BURIED && t->due_us <= core->now && t->needed_by.head == GN_NIL) {
-            gn_task_forget(core, t);
-            return 1;
-        }
-    }
-    return 0;
-}
-
 int gn_make_room(gn_core *core, size_t bytes)
 {
+    if (core->replaying)
+        return 0; /* it was accepted, and what made room for it stands in the journal as forgotten */
     if (core->results >= core->config.results_max && core->spent.head == GN_NIL)
         return GN_BUSY;
     while (core->tasks.live >= core->config.tasks_max || core->bytes + bytes > core->config.bytes_max) {
-        if (core->spent.head != GN_NIL) {
-            core->n.evicted++;
-            gn_task_forget(core, gn_task_at(core, core->spent.head));
-        } else if (!forget_overdue(core)) {
+        if (core->spent.head == GN_NIL)
             return GN_BUSY;
-        }
+        core->n.evicted++;
+        gn_task_forget(core, gn_task_at(core, core->spent.head));
     }
     return 0;
 }
 
 void gn_results_trim(gn_core *core)
 {
-    while (core->results > core->config.results_max && core->spent.head != GN_NIL) {
+    while (!core->replaying && core->results > core->config.results_max && core->spent.head != GN_NIL) {
         core->n.evicted++;
         gn_task_forget(core, gn_task_at(core, core->spent.head));
     }
@@ -254,6 +244,7 @@ void gn_results_trim(gn_core *core)
 
 void gn_task_forget(gn_core *core, struct gn_task *t)
 {
+    gn_journal_forget(core, t);
     gn_shift(core, t, GN_EVENT_FORGET);
     gn_task_free(core, t);
 }

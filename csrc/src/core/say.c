@@ -40,6 +40,25 @@ void gn_say(gn_core *core, uint32_t conn, const char *verb, const char *task, si
     gn_out_plain(core, c, n);
 }
 
+void gn_say_held(gn_core *core, uint32_t conn, uint64_t batch, const char *verb, const struct gn_task *t, const char *params)
+{
+    char with[64];
+    if (conn == GN_NIL)
+        return;
+    if (core->facts.journal[0] != 0) {
+        size_t n = params == NULL ? 0 : strlen(params) + 1;
+        memcpy(with + n, "journal=", 9);
+        if (n > 0) {
+            memcpy(with, params, n - 1);
+            with[n - 1] = ';';
+        }
+        strcat(with, core->facts.journal);
+        params = with;
+    }
+    gn_out_hold(core, gn_conn_at(core, conn), batch);
+    gn_say(core, conn, verb, gn_task_name(t), t->name_len, params, NULL, 0);
+}
+
 static void refuse(gn_core *core, const struct gn_ctx *x, uint32_t conn, int code, const char *words, size_t len)
 {
     core->n.rejected++;
@@ -73,6 +92,8 @@ void gn_reject_why(gn_core *core, const struct gn_ctx *x, int code)
 
 void gn_done(gn_core *core, const struct gn_ctx *x)
 {
+    if (x->conn != GN_NIL)
+        gn_out_hold(core, gn_conn_at(core, x->conn), gn_journal_pending(core));
     gn_say(core, x->conn, "ACK:DONE", gn_chars(x->buf, x->m->task), x->m->task.len, NULL, NULL, 0);
 }
 

@@ -9,7 +9,7 @@ static void leave(gn_core *core, struct gn_task *t, int next)
     a->count[t->state]--;
     switch (t->state) {
     case GN_STATE_WAITING:
-        t->flags &= (uint8_t)~GN_TASK_DELAY;
+        t->flags &= (uint16_t)~GN_TASK_DELAY;
         break;
     case GN_STATE_READY:
         gn_queue_drop(core, t);
@@ -24,8 +24,10 @@ static void leave(gn_core *core, struct gn_task *t, int next)
             gn_agent_relist(core, p);
             gn_agent_mark(core, p);
         }
-        if (next != GN_STATE_CANCELLING)
+        if (next != GN_STATE_CANCELLING) {
             t->token = 0;
+            t->flags &= (uint16_t)~GN_TASK_LOGGED;
+        }
         break;
     case GN_STATE_BURIED:
         gn_list_drop(&core->tasks, GN_TASK_Q, &a->buried, t->self);

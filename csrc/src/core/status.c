@@ -102,6 +102,26 @@ static void put_action(gn_core *core, uint32_t i)
     gn_text_str(t, "}");
 }
 
+static void journal(struct gn_text *t, const gn_core_facts *facts)
+{
+    const char *policy = facts->journal[0] == 0 ? "none" : facts->journal;
+    gn_member_string(t, "journal", policy, strlen(policy));
+    gn_member_number(t, "lag_us", facts->lag_us);
+    if (facts->journal[0] == 0)
+        return;
+    gn_member_key(t, "journal_state");
+    gn_text_str(t, "{");
+    gn_member_number(t, "ms", facts->journal_ms);
+    gn_member_number(t, "bytes", facts->journal_bytes);
+    gn_member_number(t, "segments", facts->segments);
+    gn_member_number(t, "syncs", facts->syncs);
+    gn_member_number(t, "sync_us", facts->sync_us);
+    gn_member_number(t, "sync_us_max", facts->sync_us_max);
+    gn_member_flag(t, "failing", facts->failing != 0);
+    gn_member_string(t, "error", facts->error, strlen(facts->error));
+    gn_text_str(t, "}");
+}
+
 void gn_verb_status(gn_core *core, const struct gn_ctx *x)
 {
     struct gn_text *t = &core->text;
@@ -111,7 +131,7 @@ void gn_verb_status(gn_core *core, const struct gn_ctx *x)
     gn_member_number(t, "version", PROTOCOL_VERSION);
     gn_member_number(t, "now_ms", ms(core->now));
     gn_member_flag(t, "draining", core->draining);
-    gn_member_string(t, "journal", "none", 4);
+    journal(t, &core->facts);
     gn_member_key(t, "gauges");
     gn_text_str(t, "{");
     for (int g = 0; g < gn_core_gauge_count(); g++) {

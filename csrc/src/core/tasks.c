@@ -75,6 +75,7 @@ struct gn_task *gn_task_new(gn_core *core, const char *name, size_t name_len, co
 
 void gn_task_free(gn_core *core, struct gn_task *t)
 {
+    gn_checkpoint_skip(core, t);
     gn_deps_drop(core, t);
     gn_tags_free(core, t);
     while (t->watchers.head != GN_NIL)
@@ -105,7 +106,7 @@ void gn_task_set_words(gn_core *core, struct gn_task *t, const uint8_t *words, s
     free(t->words);
     t->words = NULL;
     t->words_len = 0;
-    t->flags &= (uint8_t)~GN_TASK_WORDS_LEN;
+    t->flags &= (uint16_t)~GN_TASK_WORDS_LEN;
     if (len > GN_WORDS_BYTES_MAX)
         len = GN_WORDS_BYTES_MAX;
     if (len == 0 || (t->words = malloc(len)) == NULL)

@@ -41,8 +41,15 @@ static uint64_t backoff_ms(gn_core *core, const struct gn_task *t)
     return ms + jitter(core, ms / 2 + 1);
 }
 
+static uint64_t pause_ms(gn_core *core, const struct gn_task *t, const struct gn_ctx *x)
+{
+    if (x->p.present & GN_BIT(DELAY) || t->tries_used >= t->tries_max)
+        return x->p.delay;
+    return backoff_ms(core, t);
+}
+
 /* A failed try: words are the agent's, or why its outcome could not be carried out. */
-static void fail(gn_core *core, struct gn_task *t, const struct gn_ctx *x, int reason, const char *words, size_t len, int counted)
+static void fail(gn_core *core, struct gn_task *t, int reason, uint64_t delay, const char *words, size_t len, int counted)
 {
     int final = t->tries_used >= t->tries_max;
     count_outcome(core, t, 0);
@@ -54,7 +61,6 @@ static void fail(gn_core *core, struct gn_task *t, const struct gn_ctx *x, int r
         return;
     }
     core->n.retried += t->state == GN_STATE_LEASED;
-    uint64_t delay = x->p.present & GN_BIT(DELAY) ? x->p.delay : backoff_ms(core, t);
     gn_unfinish_delay(core, t, GN_EVENT_FAIL_RETRY, delay);
 }
 
@@ -119,15 +125,15 @@ static int go_on(gn_core *core, struct gn_task *t, const struct gn_ctx *x, const
         gn_deps_trim(core, t, needs);
         return code;
     }
-    gn_journal_message(core, x, gn_task_name(t), t->name_len, NULL);
+    gn_journal_message(core, x, t, NULL);
     count_outcome(core, t, 1);
-    int lost = gn_deps_lost(core, t);
+    int lost = gn_deps_lost(core, t), wait = t->waits > 0 || lost || (core->replaying && x->p.present & GN_BIT(AFTER));
     t->next_action = action;
     t->tries_used = 0;
     t->entered_us = core->now;
     t->due_us = GN_NEVER;
     gn_task_set_words(core, t, NULL, 0, 0);
-    gn_shift(core, t, t->waits > 0 || lost ? GN_EVENT_COMPLETE_WAIT : GN_EVENT_COMPLETE_ON);
+    gn_shift(core, t, wait ? GN_EVENT_COMPLETE_WAIT : GN_EVENT_COMPLETE_ON);
     if (lost) {
         gn_journal_own(core, t, "RESPONSE:TASK_BURIED", "after");
         t->reason = GN_REASON_AFTER;
@@ -141,7 +147,7 @@ static int finish(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
     int code = gn_result_keep(core, t, x);
     if (code != 0)
         return code;
-    gn_journal_message(core, x, gn_task_name(t), t->name_len, NULL);
+    gn_journal_message(core, x, t, NULL);
     count_outcome(core, t, 1);
     core->n.completed++;
     gn_shift(core, t, GN_EVENT_COMPLETE);
@@ -154,7 +160,7 @@ static int completed(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
     size_t via_len = next_via(t, x, &via).len;
     int code;
     if (via_len > 0 && t->state == GN_STATE_CANCELLING) {
-        gn_journal_message(core, x, gn_task_name(t), t->name_len, NULL);
+        gn_journal_message(core, x, t, NULL);
         return gn_shift(core, t, GN_EVENT_COMPLETE_ON); /* it is not done yet, and will not be */
     }
     if (via_len > 0)
@@ -165,9 +171,12 @@ static int completed(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
         code = finish(core, t, x);
     if (code == 0 || code == GN_BUSY || code == GN_NO_MEMORY)
         return code;
-    gn_journal_own(core, t, "RESPONSE:TASK_FAILED", gn_code_word(code));
     char words[GN_WHY_BYTES_MAX];
-    fail(core, t, x, GN_REASON_TRIES, words, gn_why(core, x, code, words), 0);
+    size_t len = gn_why(core, x, code, words);
+    uint64_t delay = pause_ms(core, t, x);
+    gn_task_set_words(core, t, (const uint8_t *)words, len, 0);
+    gn_journal_failed(core, t, delay);
+    fail(core, t, GN_REASON_TRIES, delay, words, len, 0);
     return 0;
 }
 
@@ -181,7 +190,7 @@ static int event_of(int verb)
                                           : GN_EVENT_RELEASE;
 }
 
-static int reason_in(const struct gn_ctx *x, int otherwise)
+int gn_reason_in(const struct gn_ctx *x, int otherwise)
 {
     gn_span word;
     if (!gn_param_find(x->buf, x->m, "reason", &word))
@@ -192,22 +201,16 @@ static int reason_in(const struct gn_ctx *x, int otherwise)
     return otherwise;
 }
 
-/* Time does not pass in a replay: a delay that is not over here was over then. */
-void gn_replay_lease(gn_core *core, struct gn_task *t)
-{
-    if (t->state == GN_STATE_WAITING && t->waits == 0)
-        gn_shift(core, t, GN_EVENT_AFTER_MET);
-    if (t->state == GN_STATE_READY || t->state == GN_STATE_DELAYED)
-        gn_dispatch(core, t, NULL);
-}
-
 /* A journal's outcome was applied when it was written: to a task with an agent, and there are none here. 1: all done. */
 static int replay(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
 {
-    int reason = x->m->verb == GN_VERB_TASK_BURIED ? reason_in(x, GN_REASON_AGENT) : GN_REASON_NONE;
+    int reason = x->m->verb == GN_VERB_TASK_BURIED ? gn_reason_in(x, GN_REASON_AGENT) : GN_REASON_NONE;
     int after = reason == GN_REASON_AFTER && t->state == GN_STATE_WAITING;
     if (after || (reason == GN_REASON_TTL && !gn_task_ended(t))) {
         t->reason = (uint8_t)reason;
+        if (x->p.present & GN_BIT(TRY))
+            t->tries_used = (uint32_t)x->p.try_;
+        gn_task_set_words(core, t, x->buf + x->m->payload.off, x->m->payload.len, x->m->flags & GN_MSG_LEN);
         gn_shift(core, t, after ? GN_EVENT_AFTER_FAILED : GN_EVENT_TTL_OVER);
         return 1;
     }
@@ -222,16 +225,20 @@ static int apply(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
     int counted = m->flags & GN_MSG_LEN;
     if (m->verb == GN_VERB_TASK_COMPLETED)
         return completed(core, t, x);
-    gn_journal_message(core, x, gn_task_name(t), t->name_len, NULL);
+    uint64_t delay = m->verb == GN_VERB_TASK_FAILED ? pause_ms(core, t, x) : x->p.delay;
+    char text[32] = "delay=";
+    text[6 + gn_u64(text + 6, delay)] = 0;
+    gn_journal_message(core, x, t, m->verb == GN_VERB_TASK_BURIED ? NULL : text);
     if (m->verb == GN_VERB_TASK_FAILED) {
-        fail(core, t, x, core->replaying ? reason_in(x, GN_REASON_TRIES) : GN_REASON_TRIES, words, m->payload.len, counted);
+        int reason = core->replaying ? gn_reason_in(x, GN_REASON_TRIES) : GN_REASON_TRIES;
+        fail(core, t, reason, delay, words, m->payload.len, counted);
     } else if (m->verb == GN_VERB_TASK_RELEASED) {
         t->tries_used--;
-        gn_unfinish_delay(core, t, GN_EVENT_RELEASE, x->p.delay);
+        gn_unfinish_delay(core, t, GN_EVENT_RELEASE, delay);
     } else {
         count_outcome(core, t, 0);
         if (t->state == GN_STATE_LEASED) {
-            t->reason = (uint8_t)(core->replaying ? reason_in(x, GN_REASON_AGENT) : GN_REASON_AGENT);
+            t->reason = (uint8_t)(core->replaying ? gn_reason_in(x, GN_REASON_AGENT) : GN_REASON_AGENT);
             gn_task_set_words(core, t, (const uint8_t *)words, m->payload.len, counted);
         }
         gn_shift(core, t, GN_EVENT_BURY);

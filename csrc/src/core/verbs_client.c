@@ -47,11 +47,13 @@ static int check(const gn_core *core, const struct gn_ctx *x)
     return 0;
 }
 
+#define CONTENT_SEED UINT64_C(0x67616e676c696f6e) /* the same in every run: it stands in the journal */
+
 /* Two submissions are the same when their actions and their payloads (or blobs) are. */
-static uint64_t content_of(const gn_core *core, const struct gn_ctx *x)
+static uint64_t content_of(const struct gn_ctx *x)
 {
     const gn_msg *m = x->m;
-    uint64_t h = gn_hash(core->config.seed, x->buf + m->action.off, m->action.len);
+    uint64_t h = gn_hash(CONTENT_SEED,  x->buf + m->action.off, m->action.len);
     if (x->p.present & GN_BIT(BLOB))
         h = gn_hash(h + 1, x->buf + x->p.blob.off, x->p.blob.len);
     return gn_hash(h, x->buf + m->payload.off, m->payload.len);
@@ -60,7 +62,7 @@ static uint64_t content_of(const gn_core *core, const struct gn_ctx *x)
 static void acknowledge(gn_core *core, const struct gn_ctx *x, const struct gn_task *t, const char *params)
 {
     if (!(x->p.present & GN_BIT(ACK) && x->p.ack == 0))
-        gn_say(core, x->conn, "ACK:RECEIVED", gn_task_name(t), t->name_len, params, NULL, 0);
+        gn_say_held(core, x->conn, t->batch, "ACK:RECEIVED", t, params);
 }
 
 static void submit_again(gn_core *core, const struct gn_ctx *x, struct gn_task *t, uint64_t content)
@@ -103,6 +105,10 @@ static void settings(gn_core *core, struct gn_task *t, const struct gn_ctx *x, u
         t->flags |= GN_TASK_KEEP;
     if (p->trace > 0)
         t->flags |= GN_TASK_TRACE;
+    if (p->once > 0) {
+        t->flags |= GN_TASK_ONCE;
+        t->tries_max = 1;
+    }
     if (x->m->flags & GN_MSG_LEN)
         t->flags |= GN_TASK_LEN;
     if (p->present & GN_BIT(TTL))
@@ -141,6 +147,7 @@ static int prepare(gn_core *core, const struct gn_ctx *x, const char *name, size
     }
     if (code != 0) {
         gn_task_free(core, t);
+        core->serial--; /* it was never accepted: a replay counts the same */
         return code;
     }
     *out = t;
@@ -150,11 +157,11 @@ static int prepare(gn_core *core, const struct gn_ctx *x, const char *name, size
 static void take_in(gn_core *core, const struct gn_ctx *x, struct gn_task *t, uint64_t content)
 {
     settings(core, t, x, content);
-    gn_journal_message(core, x, gn_task_name(t), t->name_len, NULL);
+    gn_journal_message(core, x, t, NULL);
     core->n.submitted++;
     acknowledge(core, x, t, NULL);
     int lost = gn_deps_lost(core, t);
-    if (t->waits > 0 || lost) {
+    if (t->waits > 0 || lost || (core->replaying && x->p.present & GN_BIT(AFTER))) { /* gn_deps_resume decides */
         if (x->p.delay > 0) {
             t->flags |= GN_TASK_DELAY;
             t->due_us = core->now + (int64_t)x->p.delay * GN_MS;
@@ -178,13 +185,12 @@ void gn_verb_submit(gn_core *core, const struct gn_ctx *x)
     const char *name = gn_chars(x->buf, x->m->task);
     size_t name_len = x->m->task.len;
     char given[GN_TASK_BYTES_MAX];
-    uint64_t content = content_of(core, x);
+    uint64_t content = content_of(x);
     int code = check(core, x);
     if (code == 0 && name_len > 0) {
         struct gn_task *t = named(core, x);
-        if (t != NULL && core->replaying && gn_task_ended(t)) {
-            gn_deps_cut(core, t); /* accepted anew, so it had been forgotten */
-            gn_task_forget(core, t);
+        if (t != NULL && core->replaying) {
+            gn_task_drop(core, t); /* accepted anew, so it had been forgotten: the line that said so is lost */
         } else if (t != NULL) {
             submit_again(core, x, t, content);
             return;
@@ -217,11 +223,12 @@ void gn_verb_cancel(gn_core *core, const struct gn_ctx *x)
         gn_reject(core, x, code);
         return;
     }
+    int held = t->state == GN_STATE_LEASED;
+    if (t->state != GN_STATE_CANCELLING)
+        gn_journal_message(core, x, t, held ? "held=1" : NULL);
     gn_done(core, x);
     if (t->state == GN_STATE_CANCELLING)
         return;
-    int held = t->state == GN_STATE_LEASED;
-    gn_journal_message(core, x, gn_task_name(t), t->name_len, held ? "held" : NULL);
     if (core->replaying && gn_param_find(x->buf, x->m, "held", &(gn_span){0, 0}))
         gn_replay_lease(core, t);
     if (held)
@@ -311,6 +318,8 @@ static void kick_action(gn_core *core, const struct gn_ctx *x)
         }
     }
     char text[20];
+    if (x->conn != GN_NIL)
+        gn_out_hold(core, gn_conn_at(core, x->conn), gn_journal_pending(core));
     gn_say(core, x->conn, "ACK:DONE", gn_chars(x->buf, x->m->task), x->m->task.len, NULL, text, gn_u64(text, kicked));
 }
 
@@ -328,7 +337,7 @@ void gn_verb_kick(gn_core *core, const struct gn_ctx *x)
         gn_reject(core, x, code);
         return;
     }
-    gn_journal_message(core, x, gn_task_name(t), t->name_len, NULL);
+    gn_journal_message(core, x, t, NULL);
     gn_done(core, x);
     kick(core, t);
 }
@@ -347,10 +356,12 @@ void gn_verb_pause(gn_core *core, const struct gn_ctx *x, int paused)
         gn_reject(core, x, code);
         return;
     }
+    int change = i != GN_NIL && gn_action_at(core, i)->paused != paused;
+    if (change)
+        gn_journal_message(core, x, NULL, NULL);
     gn_done(core, x);
-    if (i == GN_NIL || gn_action_at(core, i)->paused == paused)
+    if (!change)
         return;
-    gn_journal_message(core, x, gn_chars(x->buf, x->m->task), x->m->task.len, NULL);
     gn_action_at(core, i)->paused = (uint8_t)paused;
     gn_action_mark(core, i);
 }

@@ -9,7 +9,7 @@ static const struct {
     RANGE(DELAY, 0, GN_MS_MAX),            RANGE(LEASE, 1, GN_MS_MAX),  RANGE(TRIES, 1, GN_TRIES_MAX),
     RANGE(TRY, 0, UINT32_MAX),             RANGE(TOKEN, 0, UINT64_MAX), RANGE(SEQ, 0, UINT64_MAX),
     RANGE(ACK, 0, 1),                      RANGE(KEEP, 0, GN_MS_MAX),   RANGE(TRACE, 0, 1),
-    RANGE(LEN, 0, UINT64_MAX),
+    RANGE(LEN, 0, UINT64_MAX),             RANGE(ONCE, 0, 1),
 };
 
 static size_t put(char *dst, size_t n, const char *s)

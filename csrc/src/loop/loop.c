@@ -328,7 +328,7 @@ static void do_what_is_due(gn_loop *loop)
 static int output_waits(const gn_loop *loop)
 {
     for (const struct gn_port *port = loop->ports; port; port = port->next)
-        if (port->blocked && !port->deaf)
+        if (!port->deaf && (port->blocked || gn_core_held(loop->core, port->link)))
             return 1;
     return 0;
 }

@@ -150,7 +150,8 @@ void gn_port_flush(gn_loop *loop, struct gn_port *port)
         gn_queue_flush(loop, port);
     else if (port->kind == GN_PORT_STREAM)
         gn_stream_flush(loop, port);
-    if (port->closing && !port->gone && (port->deaf || !gn_core_output(loop->core, port->link, SIZE_MAX, &len, &whole)))
+    if (port->closing && !port->gone &&
+        (port->deaf || !(gn_core_output(loop->core, port->link, SIZE_MAX, &len, &whole) || gn_core_held(loop->core, port->link))))
         gn_port_close(loop, port, "the core closed it");
 }
 
@@ -198,7 +199,7 @@ static void journal(gn_loop *loop)
     gn_core_journal(loop->core, &len);
     if (len) {
         loop->journal_bytes += len;
-        gn_core_journal_done(loop->core);
+        gn_core_journal_committed(loop->core, gn_core_journal_seal(loop->core));
     }
 }
 

@@ -119,6 +119,12 @@ static size_t pending(const gn_loop *loop, const struct gn_port *port)
     return gn_core_output(loop->core, port->link, SIZE_MAX, &len, &whole) ? len : 0;
 }
 
+/* All that is not sent, what the journal holds back included. */
+static size_t waiting(const gn_loop *loop, const struct gn_port *port)
+{
+    return pending(loop, port) + gn_core_held(loop->core, port->link);
+}
+
 /* Feed scratch[0..len) and keep what is left of it. The core stops where this stream's own output is at its bound; then
  * that leaves first, and if it does not, the rest is held back until it has. */
 static void feed(gn_loop *loop, struct gn_port *port, size_t len)
@@ -128,13 +134,17 @@ static void feed(gn_loop *loop, struct gn_port *port, size_t len)
     port->held = 0;
     for (;;) {
         at += gn_core_feed(loop->core, loop->now_us, port->link, loop->scratch + at, len - at, 0);
-        if (at == len || pending(loop, port) <= loop->pause_bytes)
+        if (at == len || waiting(loop, port) <= loop->pause_bytes)
             break;
         gn_port_flush(loop, port);
         if (port->deaf && !port->gone)
             hang_up(loop, port); /* nobody will ever take it */
         if (port->gone)
             return;
+        if (!port->paused && waiting(loop, port) > loop->pause_bytes) {
+            port->paused = 1; /* until the journal's next commit */
+            interest(loop, port);
+        }
         if (port->paused) {
             port->held = 1;
             break;
@@ -243,11 +253,13 @@ void gn_stream_flush(gn_loop *loop, struct gn_port *port)
             break;
         }
     }
-    port->paused = 0;
+    port->paused = !port->deaf && gn_core_held(loop->core, port->link) > loop->pause_bytes;
     if (port->deaf && (port->read_ended || !paired(port)))
         hang_up(loop, port);
     else if (waited || port->deaf)
         interest(loop, port);
+    if (port->held && !port->paused && !port->gone && !port->deaf)
+        gn_stream_take(loop, port);
 }
 
 void gn_stream_event(gn_loop *loop, struct gn_port *port, uint32_t events, int on_write_fd)

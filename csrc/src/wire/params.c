@@ -94,6 +94,7 @@ static const struct place places[GN_PARAM_COUNT] = {
     NUMBER(DELAY, delay, TIME_MAX), NUMBER(LEASE, lease, TIME_MAX),  NUMBER(TRIES, tries, UINT32_MAX),
     NUMBER(TRY, try_, UINT32_MAX),  NUMBER(TOKEN, token, UINT64_MAX), NUMBER(SEQ, seq, UINT64_MAX),
     NUMBER(ACK, ack, 1),            NUMBER(KEEP, keep, TIME_MAX),    NUMBER(TRACE, trace, 1),
+    NUMBER(ONCE, once, 1),
     TEXT(FROM, from),               TEXT(VIA, via),                  TEXT(AFTER, after),
     TEXT(CT, ct),                   TEXT(SHAPE, shape),              TEXT(BLOB, blob),
     TEXT(TP, tp),                   TEXT(NEED, need),                TEXT(HOPS, hops),
