@@ -581,8 +581,9 @@ class CoreAndModel(RuleBasedStateMachine):
         view = fresh.task(task.name)
         assert view is not None, f"{task.name}{told}"
         # ASSIGN_TASK may have handed out one that was delayed: until then it stays so.
-        states = ("ready", "delayed") if task.state == "leased" else (task.state,)
+        states = ("ready", "delayed", "leased") if task.state == "leased" else (task.state,)
         assert view["state"] in states, f"{task.name} {task.state} {view}{told}"
+        assert view["state"] != "leased" or view["token"] == task.token, f"{view}{told}"
         assert view["action"] == task.action, told
         assert view["prio"] == task.prio or task.state == "done", told
         assert view["waits_for"] == self.model.waits(task), told
