@@ -139,6 +139,7 @@ int gn_deps_add(gn_core *core, struct gn_task *t, const uint8_t *raw, size_t len
 void gn_deps_drop(gn_core *core, struct gn_task *t);
 void gn_deps_trim(gn_core *core, struct gn_task *t, uint32_t stop); /* those added since t->needs was stop */
 void gn_deps_ended(gn_core *core, struct gn_task *t); /* wake or bury what waits for t */
+int gn_deps_replayed(const gn_core *core, const struct gn_ctx *x); /* a replay, and not all that x's after= names is known to be done: gn_deps_resume decides */
 void gn_deps_resume(gn_core *core, struct gn_task *t); /* after a replay: its edges, and whether it may go */
 int gn_deps_lost(const gn_core *core, const struct gn_task *t); /* one of its needs is buried or cancelled */
 

@@ -100,6 +100,21 @@ void gn_deps_ended(gn_core *core, struct gn_task *t)
     }
 }
 
+int gn_deps_replayed(const gn_core *core, const struct gn_ctx *x)
+{
+    const uint8_t *at = x->buf + x->p.after.off, *end = at + x->p.after.len;
+    char name[GN_TASK_BYTES_MAX];
+    size_t len;
+    if (!core->replaying || !(x->p.present & GN_BIT(AFTER)))
+        return 0;
+    while (gn_comma_next(&at, end, name, sizeof name, &len) > 0) {
+        uint32_t to = gn_task_find(core, name, len);
+        if (to == GN_NIL || gn_task_at(core, to)->state != GN_STATE_DONE)
+            return 1;
+    }
+    return 0;
+}
+
 /* The text of after= that t was passed on with; 0: none. */
 static size_t after_of(const struct gn_task *t, const char **text)
 {

@@ -127,7 +127,7 @@ static int go_on(gn_core *core, struct gn_task *t, const struct gn_ctx *x, const
     }
     gn_journal_message(core, x, t, NULL);
     count_outcome(core, t, 1);
-    int lost = gn_deps_lost(core, t), wait = t->waits > 0 || lost || (core->replaying && x->p.present & GN_BIT(AFTER));
+    int lost = gn_deps_lost(core, t), wait = t->waits > 0 || lost || gn_deps_replayed(core, x);
     t->next_action = action;
     t->tries_used = 0;
     t->entered_us = core->now;

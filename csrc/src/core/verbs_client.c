@@ -161,7 +161,7 @@ static void take_in(gn_core *core, const struct gn_ctx *x, struct gn_task *t, ui
     core->n.submitted++;
     acknowledge(core, x, t, NULL);
     int lost = gn_deps_lost(core, t);
-    if (t->waits > 0 || lost || (core->replaying && x->p.present & GN_BIT(AFTER))) { /* gn_deps_resume decides */
+    if (t->waits > 0 || lost || gn_deps_replayed(core, x)) {
         if (x->p.delay > 0) {
             t->flags |= GN_TASK_DELAY;
             t->due_us = core->now + (int64_t)x->p.delay * GN_MS;
