@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from support.instance import Sandbox
 from support.process import Process, program, tail
 
 HERE = Path(__file__).resolve().parent
+AGAIN_S = 0.5  # before somebody who ended by itself is started again
 COORDINATOR = "coordinator"
 # Short enough that an agent that was stopped is given up within a run of 20 seconds.
 COORDINATOR_SETTINGS = {
@@ -38,6 +40,7 @@ class Member:
     process: Process | None = None
     stopped: bool = False
     killed: int = 0
+    started_at: float = 0.0
     notes: list[str] = field(
         default_factory=list
     )  # the last words of the ended processes that had any
@@ -82,7 +85,7 @@ class Cast:
         )
         for member in _agents(gangliond, common):
             self.members[member.name] = member
-        for number, transport in enumerate(("mqueue", "unix", "mqueue"), 1):
+        for number, transport in enumerate(("auto", "unix", "auto"), 1):
             argv = [sys.executable, "-m", "crash.client", f"c{number}", "{start}"]
             argv += ["--rate", f"{rate / 3:g}", "--transport", transport, "--without", without]
             self._add(f"client {number}", "client", argv, common)
@@ -108,6 +111,7 @@ class Cast:
         member.stopped = False
         folder = self._folder / "programs" / f"{member.name.replace(' ', '-')}.{member.starts:03d}"
         folder.mkdir(parents=True)
+        member.started_at = time.monotonic()
         member.process = Process(member.words(), member.env, folder, None)
 
     def kill(self, member: Member) -> None:
@@ -127,19 +131,21 @@ class Cast:
         """Whoever ended without being told to, in words; each is started again."""
         for member in self.members.values():
             process = member.process
-            if process is not None and process.returncode is not None:
+            if process is None or time.monotonic() - member.started_at < AGAIN_S:
+                continue
+            if process.returncode is not None:
                 yield f"{member.name} ended by itself with {process.returncode}: {tail(process.stderr)}"
                 self.start(member)
 
 
 def _agents(gangliond: list[str], common: dict[str, str]) -> Iterator[Member]:
-    """Agents over queues and the socket, quick ones that read ahead, slow ones, and a command."""
+    """Agents over queues (while this user has room for more) and the socket: quick ones, slow ones, a command."""
     worker = [*gangliond, "agent", str(HERE / "roles" / "worker.py")]
     rows = [
-        ("quick 1", "ECHO,SEAL", "mqueue", 64, 1),
-        ("quick 2", "ECHO,FLAKY", "mqueue", 64, 1),
+        ("quick 1", "ECHO,SEAL", "auto", 64, 1),
+        ("quick 2", "ECHO,FLAKY", "auto", 64, 1),
         ("quick 3", "ECHO,SEAL,FLAKY", "unix", 64, 1),
-        ("slow 1", "SLOW", "mqueue", 0, 6),
+        ("slow 1", "SLOW", "auto", 0, 6),
         ("slow 2", "SLOW,SEAL", "unix", 0, 4),
     ]
     for name, actions, transport, slots, threads in rows:

@@ -1,6 +1,6 @@
 """A client that survives everything, keeps a ledger, and never asks for a task in a way that hides a loss.
 
-    python -m crash.client NAME START [--rate 500] [--window 3000] [--transport mqueue|unix]
+    python -m crash.client NAME START [--rate 500] [--window 3000] [--transport auto|mqueue|unix]
 
 Who is told nothing learns nothing: after the coordinator came back, a task that had not been acknowledged is submitted
 again (same name, same content), and one that had is *watched* for, so that a coordinator which forgot it says
@@ -32,7 +32,7 @@ from ganglion.protocol.batch import BATCH_MESSAGES, VERB, Incoming, param, unpac
 from ganglion.protocol.blobs import Hold, Spool
 from ganglion.protocol.errors import GanglionError
 from ganglion.protocol.instance import Instance
-from ganglion.protocol.transport.endpoint import Endpoint
+from ganglion.protocol.transport.endpoint import Endpoint, choose
 
 BEAT_S = 0.25
 SILENCE_S = 1.5  # without an answer to a beat: the line is given up and made anew
@@ -70,7 +70,7 @@ class Line:
 
     def __init__(self, instance: Instance, name: str, transport: str) -> None:
         self.name = name
-        self._endpoint = Endpoint(instance, name, (transport,))
+        self._endpoint = Endpoint(instance, name, choose(transport))
         self._messages = ffi.new("gn_msg[]", BATCH_MESSAGES)
         self._base = ffi.new("uint8_t **")
         self._unsent = b""
@@ -321,7 +321,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("start")
     parser.add_argument("--rate", type=float, default=500.0, help="tasks a second")
     parser.add_argument("--window", type=int, default=3000, help="unfinished tasks at most")
-    parser.add_argument("--transport", default="mqueue", choices=("mqueue", "unix"))
+    parser.add_argument("--transport", default="auto", choices=("auto", "mqueue", "unix"))
     parser.add_argument("--finish", type=float, default=60.0, help="seconds to wait after SIGTERM")
     parser.add_argument("--without", default="", help="kinds to leave out, comma-separated")
     with contextlib.suppress(KeyboardInterrupt):

@@ -14,12 +14,13 @@ import zlib
 from crash.ledger import Order, digest
 
 TRIES = 1000  # a task whose agents are killed all the time is not given up
+KEYS = 50  # tasks of one key run one after the other
 BLOB_BYTES = 90_000  # over the inline limit of a queue, and of a socket
 
 
 # kind: how many of a thousand tasks, the action, parameters
 KINDS: dict[str, tuple[int, str, str]] = {
-    "plain": (826, "ECHO", ""),
+    "plain": (806, "ECHO", ""),
     "via": (50, "ECHO", "via=SEAL"),
     "after": (30, "ECHO", ""),
     "delay": (30, "ECHO", "delay=200"),
@@ -28,6 +29,7 @@ KINDS: dict[str, tuple[int, str, str]] = {
     "slow": (15, "SLOW", ""),
     "blob": (4, "ECHO", ""),
     "exec": (4, "EXEC", ""),
+    "keyed": (20, "ECHO", ""),
     "once": (6, "ECHO", "once=1"),
 }
 
@@ -49,6 +51,8 @@ def line(task: str, order: Order, blob: str = "") -> bytes:
     """The message that submits it; ``blob`` is the reference of a payload that was published."""
     _, action, extra = KINDS[order.kind]
     params = f";tries={TRIES}" + (f";{extra}" if extra else "")
+    if order.kind == "keyed":
+        params += f";key=k{zlib.crc32(task.encode()) % KEYS}"
     if order.kind == "after":
         params += f";after={order.argument}"
     if blob:
