@@ -126,7 +126,7 @@ def crash(options: Options, folder: Path, say: Callable[[str], None]) -> Report:
     say(f"policy {options.policy}, seed {options.seed}, {folder}")
     say(f"a full disk is {'a small tmpfs, filled' if small else 'RLIMIT_FSIZE of the coordinator'}")
     env = _settings(options, folder, notes)
-    cast = Cast(sandbox, folder, seed=options.seed, rate=options.rate, without="once", env=env)
+    cast = Cast(sandbox, folder, seed=options.seed, rate=options.rate, without="", env=env)
     storm = Storm(cast, disk, options.seed, say)
     try:
         storm.begin()
