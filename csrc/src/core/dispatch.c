@@ -156,8 +156,12 @@ void gn_lease_lost(gn_core *core, struct gn_task *t, int reason)
 
 static void lease_due(gn_core *core, struct gn_task *t)
 {
+    if (t->agent == GN_NIL) { /* after a restart: nobody has come to claim it */
+        gn_lease_lost(core, t, GN_REASON_AGENT_GONE);
+        return;
+    }
     /* Heartbeats do not touch the leases they extend; they are looked at here, when one would be over. */
-    int64_t beat = t->agent == GN_NIL ? t->leased_us : gn_lease_extended(t) ? gn_peer_at(core, t->agent)->beat_us : t->listed_us;
+    int64_t beat = gn_lease_extended(t) ? gn_peer_at(core, t->agent)->beat_us : t->listed_us;
     int64_t due = (beat > t->leased_us ? beat : t->leased_us) + (int64_t)t->lease_ms * GN_MS;
     if (due > core->now) {
         t->due_us = due;
