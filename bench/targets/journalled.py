@@ -26,7 +26,7 @@ class Journalled(Ganglion):
         """Bytes as the kernel counts them (proc_pid_io(5)), syncs as the coordinator does."""
         io = Path(f"/proc/{self.coordinator_pid}/io").read_text()
         written = next(int(one[6:]) for one in io.splitlines() if one.startswith("wchar:"))
-        journal = self.client.status().get("journal", {})
+        journal = self.client.status().get("journal_state", {})
         syncs = journal.get("syncs", 0) if isinstance(journal, dict) else 0
         return Counts(written, int(syncs))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from crash.kinds import is_as_ordered
 from crash.ledger import Run, Told
 
+LOST_ONCE = ("once", "agent_gone", "lease")  # how a task ends that may not be handed out again
 SHOWN = 5  # examples of each fault in the words
 
 
@@ -102,7 +103,7 @@ def _judge(verdict: Verdict, told: Told, task: str, ending: str, known: set[str]
         content, _, run = value.partition("/")
         if run not in known or not is_as_ordered(task, order, content):
             verdict.foreign.append(f"{task} ({ending})")
-    elif not (order.kind == "once" and value == "once"):
+    elif not (order.kind == "once" and value in LOST_ONCE):
         verdict.given_up.append(f"{task} ({ending})")
 
 

@@ -121,6 +121,11 @@ class Cast:
             member.killed += 1
             self._note(member)
 
+    def said(self, member: Member) -> str:
+        """All that it said on stderr, over all its starts."""
+        folders = (self._folder / "programs").glob(f"{member.name.replace(' ', '-')}.*")
+        return "".join((one / "stderr").read_text(errors="replace") for one in sorted(folders))
+
     def _note(self, member: Member) -> None:
         assert member.process is not None
         said = member.process.stderr

@@ -32,6 +32,8 @@ CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
 COMMIT = re.compile(
     rb"^CONTROL:COMMIT:([0-9]+);bytes=([0-9]+);crc=[0-9a-f]{8}[^\n]*\n", re.MULTILINE
 )
+FROM = re.compile(rb"^CONTROL:JOURNAL:[0-9]+;[^\n]*?from=([0-9]+)", re.MULTILINE)
+LOST = re.compile(r"batch(?:es)? ([0-9]+)(?: to ([0-9]+))? (?:lost|missing)")
 NAMED = re.compile(
     rb"^(?:CONTROL|DATA|RESPONSE):(?!COMMIT)[A-Z0-9_]+:([A-Za-z0-9_.-]+)", re.MULTILINE
 )
@@ -72,6 +74,7 @@ class Disk:
     notes: Path
     small: bool
     damaged: set[str] = field(default_factory=set)  # tasks in batches that were hit
+    flipped: list[int] = field(default_factory=list)  # the numbers of these batches
 
     # -- full -------------------------------------------------------------------------------
 
@@ -137,9 +140,22 @@ class Disk:
                 synced[path] = max(int(first), synced.get(path, 0))
         return synced, entries
 
+    def _oldest(self) -> int:
+        """The first segment that a replay reads, by the head of the last one that has a head."""
+        for path in reversed(self.segments()):
+            if match := FROM.search(path.read_bytes()[:HEAD_BYTES]):
+                return int(match[1])
+        return 0
+
+    def unreported(self, said: str) -> list[int]:
+        """The batches that were hit and that no coordinator has called lost, by what they said at their start."""
+        lost = {n for a, b in LOST.findall(said) for n in range(int(a), int(b or a) + 1)}
+        return [number for number in self.flipped if number not in lost]
+
     def flip(self, dice: random.Random) -> str:
         """Flip one bit of a batch. Returns what was done, in words."""
-        batches = [(path, *batch) for path in self.segments() for batch in _batches(path)]
+        segments = [path for path in self.segments() if int(path.stem) >= self._oldest()]
+        batches = [(path, *batch) for path in segments for batch in _batches(path)]
         if not batches:
             return "nothing to flip"
         # Evenly over bytes: a long batch is hit more often.
@@ -149,6 +165,7 @@ class Disk:
         data = path.read_bytes()[begin:end]
         names = {name.decode() for name in NAMED.findall(data)}
         self.damaged |= names
+        self.flipped.append(number)
         with path.open("r+b") as file:
             file.seek(at)
             file.write(bytes([data[at - begin] ^ 1 << bit]))

@@ -48,6 +48,7 @@ class Report:
     kills: dict[str, int]
     restarts_s: list[float]
     faults: list[str] = field(default_factory=list)
+    alarms: dict[str, int] = field(default_factory=dict)  # looks at STATUS that showed one, by kind
 
     @property
     def is_good(self) -> bool:
@@ -70,7 +71,7 @@ class Report:
             "ended": verdict.ended, "lost": len(verdict.lost), "changed": len(verdict.changed),
             "repeated_once": len(verdict.repeated), "excused": verdict.excused,
             "duplicates": verdict.duplicates, "redelivered": verdict.redelivered,
-            "restarts": len(self.restarts_s), "restart_s_p50": _p50(self.restarts_s),
+            "alarms": self.alarms, "restarts": len(self.restarts_s), "restart_s_p50": _p50(self.restarts_s),
             "restart_s_max": round(max(self.restarts_s, default=0.0), 3),
             "faults": len(self.faults) + sum(map(len, verdict.faults().values())),
         }  # fmt: skip
@@ -136,6 +137,9 @@ def crash(options: Options, folder: Path, say: Callable[[str], None]) -> Report:
         if options.is_safe:
             storm.ask_again()
         storm.end()
+        if disk is not None:
+            unreported = disk.unreported(cast.said(cast.coordinator))
+            storm.faults += [f"batch {n} was damaged, and nobody said so" for n in unreported]
         storm.faults += [f"left behind: {left}" for left in sandbox.leftovers()]
     finally:
         if disk is not None and disk.folder.exists():
@@ -145,4 +149,5 @@ def crash(options: Options, folder: Path, say: Callable[[str], None]) -> Report:
     damaged = frozenset(disk.damaged) if disk is not None else frozenset[str]()
     verdict = compare(told, read_runs(cast.ledgers.glob("runs.*")), damaged)
     seconds = [one.seconds for one in storm.restarts if one.seconds is not None]
-    return Report(options, verdict, dict(storm.kinds), dict(storm.kills), seconds, storm.faults)
+    return Report(options, verdict, dict(storm.kinds), dict(storm.kills), seconds, storm.faults,
+        dict(storm.alarms.seen) if storm.alarms else {})  # fmt: skip

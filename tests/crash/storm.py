@@ -17,7 +17,7 @@ from crash.disk import Disk
 from crash.ledger import Ledger, read_told
 from crash.plan import Trouble
 from crash.reask import reask, youngest
-from crash.watch import Restart
+from crash.watch import Alarms, Restart
 from support.line import pings
 from support.until import until
 
@@ -41,6 +41,7 @@ class Storm:
         self.kinds: Counter[str] = Counter()  # what was done
         self.kills: Counter[str] = Counter()  # of them, SIGKILL, by the kind of member
         self.restarts: list[Restart] = []
+        self.alarms: Alarms | None = None
         self.faults: list[str] = []
         self._dice = random.Random(f"storm {seed}")
         self._say = say
@@ -55,6 +56,7 @@ class Storm:
         for member in self.cast.members.values():
             if member.kind != COORDINATOR:
                 self.cast.start(member)
+        self.alarms = Alarms(path)
 
     def blow(self, plan: Iterator[Trouble], seconds: float) -> None:
         """Make trouble for so many seconds."""
@@ -109,6 +111,9 @@ class Storm:
         self._run_later(float("inf"))
         for restart in self.restarts:
             restart.abandon()
+        if self.alarms is not None:
+            self.alarms.end()
+            self.faults += self.alarms.faults
         for member in reversed(self.cast.members.values()):
             if member.process is None:
                 continue

@@ -79,3 +79,9 @@ def test_syncs_are_noted(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", program, str(folder)], env=env, check=True)
     inode = (folder / "file").stat().st_ino
     assert notes.read_text().splitlines() == [f"F 5 {inode} {folder}/file", f"D {folder} file"]
+
+
+def test_what_was_hit_has_to_be_reported(disk: Disk) -> None:
+    disk.flipped = [3, 8, 9]
+    said = "segment 1 is damaged from byte 9 to 99: batches 2 to 4 lost\nsegment 1: batch 8 missing at byte 7"
+    assert disk.unreported(said) == [9]
