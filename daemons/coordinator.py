@@ -16,6 +16,7 @@ import threading
 import time
 from typing import Any
 
+from ganglion.daemons import journal
 from ganglion.daemons.announce import announce
 from ganglion.protocol._native import ffi, lib
 from ganglion.protocol.config import Config
@@ -73,6 +74,7 @@ class Coordinator:
         self._stdio = stdio
         self._kinds = choose(config["instance.transport"])
         core = core_config(config.section("coordinator"))  # complains before anything is made
+        self._journal = journal.settings(config)
         self.instance.make_dirs()
         # The claim makes this the one coordinator of the instance, with or without a queue.
         self._claim: ledger.Claim | None = None
@@ -116,7 +118,7 @@ class Coordinator:
         mqueue.remove_stale(name)
 
     def _make_loop(self, core: Any) -> Any:
-        loop_config = ffi.new("gn_loop_config *")
+        loop_config = ffi.new("gn_loop_config *", self._journal)
         loop_config.blob_prefix = self.instance.blob_prefix.encode()
         loop_config.sweep_ms = 5000
         loop_config.spin_us = self.instance.spin_us
@@ -124,6 +126,11 @@ class Coordinator:
         loop = lib.gn_loop_new(core, loop_config)
         if loop == ffi.NULL:
             raise TransportError(ffi.errno, "cannot make the coordinator's loop")
+        try:
+            journal.open_journal(loop)
+        except UsageError:
+            lib.gn_loop_free(loop)
+            raise
         if self._inbox is not None:
             lib.gn_loop_add_inbox(loop, self._inbox.mqd)
         assert self._listener is not None
@@ -135,7 +142,11 @@ class Coordinator:
     # -- life -----------------------------------------------------------------------------
 
     def run(self) -> int:
-        """Serve until drained or stopped. SIGTERM and Ctrl-C drain; a second one leaves at once."""
+        """Recover, then serve until drained or stopped.
+
+        SIGTERM and Ctrl-C stop: with a journal at once, since all that was accepted is in it; without
+        one they drain, and a second one leaves at once.
+        """
         result: list[int] = []
         thread = threading.Thread(
             target=lambda: result.append(lib.gn_loop_run(self._loop)), name="loop", daemon=True
@@ -143,8 +154,16 @@ class Coordinator:
         reader = threading.Thread(target=self._copy_log, name="log", daemon=True)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        thread.start()
         reader.start()
+        try:
+            whole = journal.recover(self._loop)
+        except BaseException:
+            self.close()
+            raise
+        if not whole:
+            self.close()
+            return 0
+        thread.start()
         where = f"{self.instance.queue} and " if self._inbox is not None else ""
         announce(f"ready {where}{self.instance.socket_path}")
         try:
@@ -162,7 +181,7 @@ class Coordinator:
 
     def _on_signal(self, *_: object) -> None:
         self._signals += 1
-        if self._signals > 1:
+        if self._signals > 1 or self._journal["journal"] != lib.GN_POLICY_NONE:
             lib.gn_loop_stop(self._loop)
             return
         # The operator's own words, over a line of our own: answered and logged like anybody's.
@@ -180,10 +199,15 @@ class Coordinator:
     def _copy_log(self) -> None:
         with os.fdopen(self._log_read, errors="replace") as lines:
             for line in lines:
-                log.info("%s", line.rstrip())
+                # What happens to the journal is for everybody to see.
+                level = logging.WARNING if line.startswith("journal: ") else logging.INFO
+                log.log(level, "%s", line.rstrip())
 
     def close(self) -> None:
-        """Remove the queue and the socket, give the instance up (blobs go with the loop)."""
+        """Remove the queue and the socket, give the instance up.
+
+        Blobs go with the loop, but with a journal those of its tasks stay.
+        """
         lib.gn_loop_free(self._loop)
         os.close(self._log_write)
         self._close_doors()

@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         "coordinator", parents=[common], help="the coordinator of an instance"
     )
     one.add_argument("--stdio", action="store_true", help="also speak on standard input and output")
-    _add_settings(one, "coordinator")
+    _add_settings(one, "coordinator", "journal")
     one = commands.add_parser("agent", parents=[common], help="an agent with a role")
     one.add_argument("role", help="a role's name, or a file with build(config)")
     _add_settings(one, "agent")

@@ -50,7 +50,9 @@ class Setting:
 
     @property
     def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
+        # "--dir" and "--policy" alone would not say whose.
+        name = f"journal_{self.name}" if self.section == "journal" else self.name
+        return "--" + name.replace("_", "-")
 
     def parse(self, value: Any, origin: str) -> Any:
         """``value`` as this setting's kind.
@@ -94,7 +96,7 @@ SETTINGS: tuple[Setting, ...] = (
         "which coordinator of this machine: prefix of queues and segments",
     ),
     _S("instance.runtime_dir", str, "", "sockets and the ledger of queues"),
-    _S("instance.state_dir", str, "", "indexes and other files that are kept"),
+    _S("instance.state_dir", str, "", "the journal, indexes and other files that are kept"),
     _S("instance.transport", str, "auto", "auto, mqueue or unix"),
     _S(
         "instance.spin_us",
@@ -121,6 +123,28 @@ SETTINGS: tuple[Setting, ...] = (
     _S("coordinator.heartbeat_ms", int, 1000, "how often agents report"),
     _S("coordinator.agent_timeout_ms", int, 10_000, "silence after which an agent is gone"),
     _S("coordinator.cancel_grace_ms", int, 5000, "time a cancelled task's agent has to stop"),
+    _S(
+        "journal.policy",
+        str,
+        "group",
+        "what `accepted` promises: group (on disk, one sync per group_ms), sync (on disk, at once) "
+        "or memory (with the kernel: survives the coordinator, not the machine)",
+    ),
+    _S(
+        "journal.dir",
+        str,
+        "",
+        "where it is kept; empty: `journal` in the instance's state directory; none: nowhere, "
+        "only with policy memory",
+    ),
+    _S("journal.group_ms", int, 5, "with policy group: time between two syncs of the disk"),
+    _S("journal.segment_bytes", int, 67_108_864, "a file of the journal is closed at this length"),
+    _S(
+        "journal.compact_bytes",
+        int,
+        67_108_864,
+        "written since the journal was last compacted, before it is again",
+    ),
     _S("agent.slots", int, 0, "tasks taken at a time; 0: what the role asks for"),
     _S("agent.drain_ms", int, 20_000, "how long SIGTERM waits for running tasks"),
     _S(

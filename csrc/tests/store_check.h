@@ -183,7 +183,7 @@ static inline void read_back(gn_store *store)
     memset(&back, 0, sizeof back);
     while ((kind = gn_store_read(store, &found))) {
         if (kind != GN_FOUND_BATCH) {
-            back.notes += kind == GN_FOUND_NOTE;
+            back.notes += kind != GN_FOUND_LOSS;
             back.losses += kind == GN_FOUND_LOSS;
             strncat(back.text, found.text, sizeof back.text - strlen(back.text) - 2);
             strcat(back.text, "\n");

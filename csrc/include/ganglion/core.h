@@ -86,6 +86,7 @@ typedef struct gn_core_config {
 #define GN_EFFECT_OPEN 1      /* open link to the address text (a queue name); on failure call gn_core_link_closed */
 #define GN_EFFECT_CLOSE 2     /* flush what can be, close the link, then call gn_core_link_closed: only then is its number free */
 #define GN_EFFECT_BLOB_DROP 3 /* text is a blob's name (64 hex digits) no task refers to any longer */
+#define GN_EFFECT_BLOB_KEEP 5 /* text is a blob's name that a task refers to from now on: keep it as safe as the open batch */
 #define GN_EFFECT_DRAINED 4   /* draining, and no unfinished task is left */
 
 typedef struct gn_effect {
@@ -123,6 +124,8 @@ void gn_core_link_closed(gn_core *core, int64_t now_us, int link);
 size_t gn_core_feed(gn_core *core, int64_t now_us, int link, const uint8_t *buf, size_t len, int final);
 /* Do all that is due by now. */
 void gn_core_tick(gn_core *core, int64_t now_us);
+/* What it takes for now: the latest it was told, or the latest of a journal that was fed. */
+int64_t gn_core_now_us(const gn_core *core);
 /* When the next tick has something to do; INT64_MAX: never. */
 int64_t gn_core_next_us(const gn_core *core);
 

@@ -41,6 +41,7 @@ void gn_store_close(gn_store *store);
 #define GN_FOUND_BATCH 1
 #define GN_FOUND_NOTE 2 /* something for the log */
 #define GN_FOUND_LOSS 3 /* something for the log that cost batches */
+#define GN_FOUND_TORN 4 /* something for the log: a batch that was not closed, as a sudden end leaves it */
 
 typedef struct gn_store_found {
     int kind;
@@ -63,6 +64,7 @@ int gn_store_write(gn_store *store, uint64_t batch, const uint8_t *bytes, size_t
 int gn_store_fd(const gn_store *store);
 /* Batches up to this number are committed. */
 uint64_t gn_store_poll(gn_store *store);
+int gn_store_failing(const gn_store *store); /* errno, or 0: all is well */
 /* While failing: try again what failed, now. 1: it goes again. */
 int gn_store_retry(gn_store *store, uint64_t now_ms);
 

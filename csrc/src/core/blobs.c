@@ -45,7 +45,10 @@ uint32_t gn_blob_ref(gn_core *core, const char *value, size_t len)
     if (b->dropping)
         gn_list_drop(&core->blobs, DROP, &core->blob_drops, i);
     b->dropping = 0;
-    b->refs++;
+    if (b->refs++ == 0 && !core->replaying) {
+        b->keeping = 1;
+        gn_list_push(&core->blobs, DROP, &core->blob_keeps, i);
+    }
     return i;
 }
 
@@ -53,7 +56,11 @@ void gn_blob_unref(gn_core *core, uint32_t blob)
 {
     if (blob == GN_NIL || --gn_blob_at(core, blob)->refs > 0)
         return;
-    gn_blob_at(core, blob)->dropping = 1;
+    struct gn_blob *b = gn_blob_at(core, blob);
+    if (b->keeping)
+        gn_list_drop(&core->blobs, DROP, &core->blob_keeps, blob);
+    b->keeping = 0;
+    b->dropping = 1;
     gn_list_push(&core->blobs, DROP, &core->blob_drops, blob);
 }
 

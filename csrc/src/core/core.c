@@ -72,7 +72,7 @@ gn_core *gn_core_new(const gn_core_config *config)
     core->token = (config->epoch & 0xfffff) << 32;
     core->settle_head = core->settle_tail = core->doomed = GN_NIL;
     core->actions_head = core->actions_tail = core->agents_head = core->agents_tail = GN_NIL;
-    core->all = core->spent = core->dirty = core->effects = core->event_conns = core->blob_drops = core->holding = GN_LIST_EMPTY;
+    core->all = core->spent = core->dirty = core->effects = core->event_conns = core->blob_drops = core->blob_keeps = core->holding = GN_LIST_EMPTY;
     core->batch = 1;
     core->walk = GN_NIL;
     core->timers.lease = core->timers.keep = GN_LIST_EMPTY;
@@ -365,6 +365,11 @@ void gn_core_tick(gn_core *core, int64_t now_us)
     }
 }
 
+int64_t gn_core_now_us(const gn_core *core)
+{
+    return core->now;
+}
+
 int64_t gn_core_next_us(const gn_core *core)
 {
     struct gn_timer timer;
@@ -396,7 +401,15 @@ static int link_effect(gn_core *core, gn_effect *out)
 
 static int blob_effect(gn_core *core, gn_effect *out)
 {
-    uint32_t i = core->blob_drops.head;
+    uint32_t i = core->blob_keeps.head;
+    if (i != GN_NIL) {
+        out->kind = GN_EFFECT_BLOB_KEEP;
+        memcpy(out->text, gn_blob_at(core, i)->name, sizeof gn_blob_at(core, i)->name);
+        gn_list_drop(&core->blobs, offsetof(struct gn_blob, drop), &core->blob_keeps, i);
+        gn_blob_at(core, i)->keeping = 0;
+        return 1;
+    }
+    i = core->blob_drops.head;
     if (i == GN_NIL)
         return 0;
     struct gn_blob *b = gn_blob_at(core, i);

@@ -271,9 +271,9 @@ struct gn_edge {
 };
 
 struct gn_blob {
-    struct gn_node drop; /* core->blob_drops */
+    struct gn_node drop; /* core->blob_drops, or core->blob_keeps */
     uint32_t self, hash, refs;
-    uint8_t dropping;
+    uint8_t dropping, keeping; /* in which of them */
     char name[GN_BLOB_HEX + 1];
 };
 
@@ -355,7 +355,7 @@ struct gn_core {
     struct gn_pool tasks, actions, serves, peers, conns, watches, edges, blobs, keys, tags;
     struct gn_names task_names, action_names, peer_names, blob_names, key_names;
     struct gn_timers timers;
-    struct gn_list all, spent, dirty, effects, event_conns, blob_drops, holding;
+    struct gn_list all, spent, dirty, effects, event_conns, blob_drops, blob_keeps, holding;
     uint32_t settle_head, settle_tail;
     uint32_t doomed;                      /* links to be closed */
     uint32_t actions_head, actions_tail;  /* marked: got a ready task, were resumed, ... */

@@ -48,8 +48,10 @@ void gn_blob_drop(gn_loop *loop, const char *hash)
     char name[sizeof loop->config.blob_prefix + HASH_CHARS + 1];
     int r;
 
-    if (!loop->config.blob_prefix[0] || !is_hash(hash) || (loop->core && gn_core_blob_refs(loop->core, hash)))
+    if (!loop->config.blob_prefix[0] || !is_hash(hash) || (loop->core && gn_core_blob_refs(loop->core, hash)) || gn_journal_parts(loop, hash))
         return;
+    if (loop->journal.store)
+        gn_store_blob_drop(loop->journal.store, hash);
     snprintf(name, sizeof name, "%s%s", loop->config.blob_prefix, hash);
     r = gn_blob_unlink(name);
     if (r < 0)

@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 
 #include "ganglion/loop.h"
+#include "ganglion/store.h"
 
 #define GN_STREAM_CHUNK 65536      /* read from a stream at a time */
 #define GN_INBOX_ROUND 64          /* datagrams taken before streams have their turn */
@@ -19,6 +20,7 @@
 #define GN_DRAIN_GRACE_US 2000000  /* so may all links at the end of a drain */
 #define GN_ACCEPT_PAUSE_US 1000000 /* out of descriptors: try again then */
 #define GN_BRISK_US 500            /* a wait shorter than this is a short one */
+#define GN_LAG_TURN_US 5000000     /* lag of the last five to ten seconds is what STATUS shows */
 #define GN_SLOT_BYTES_MIN 64       /* a queue with smaller slots is no peer's */
 
 enum gn_port_kind { GN_PORT_INBOX, GN_PORT_QUEUE, GN_PORT_STREAM, GN_PORT_LISTENER };
@@ -46,6 +48,30 @@ struct gn_port {
     uint8_t *half;               /* stream: what the core has not used yet */
     size_t half_len, half_cap;
     char address[256];           /* queues: the name */
+};
+
+#define GN_JOURNAL_EVENT 2 /* data of the epoll event of the journal's descriptor: no port lies there */
+
+/* The coordinator's end of a journal. */
+struct gn_journal {
+    gn_store *store;            /* NULL: there is none */
+    uint64_t base;              /* number of the batch before the core's first */
+    uint64_t written;           /* of the last one */
+    uint64_t committed;         /* as the core was last told */
+    int news;                   /* the store has something to say */
+    int failing;                /* as the core was last told */
+    int64_t retry_at_us, tell_at_us;
+    /* checkpoints */
+    int walking;                /* one is being written */
+    int wanted;                 /* something was damaged: write all anew soon */
+    uint64_t walk_segment;      /* where it began */
+    uint64_t walk_end;          /* number of the batch that has its end; 0: not written yet */
+    uint64_t began_at, took;    /* bytes written before it began; bytes the last one took */
+    uint64_t ahead_of_start;    /* bytes in the journal since the last one that a replay found */
+    uint64_t stepped;           /* the round in which the last piece of it was written */
+    struct gn_parting *partings, **partings_end; /* blobs nobody needs, once a batch is committed */
+    char trouble[512];
+    _Atomic uint64_t batches, tasks;
 };
 
 enum gn_command_kind { GN_ADD_INBOX, GN_ADD_LISTENER, GN_ADD_STREAM, GN_PEER_GONE };
@@ -77,13 +103,21 @@ struct gn_loop {
     int64_t sweep_at_us, accept_at_us, close_at_us, drained_at_us; /* INT64_MAX: not now */
     int64_t woken_us;
     int no_pwait2, drained, ran;
+    int broken; /* -errno: the journal cannot go on, nor can we */
+    uint64_t lag_lately_us[2]; /* longest in this and in the last few seconds */
+    int64_t lag_turn_us;
     int brisk; /* the last wait was shorter than GN_BRISK_US */
+    struct gn_journal journal;
     _Atomic uint64_t wakeups, datagrams_in, datagrams_out, bytes_in, bytes_out, journal_bytes, blocked, lag_us_max;
     _Atomic uint32_t links;
 };
 
 /* loop.c */
 void gn_loop_log(gn_loop *loop, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+void gn_loop_look_at_clock(gn_loop *loop);
+uint64_t gn_loop_gauge(const gn_loop *loop, const char *name);
+uint64_t gn_loop_lag_us(const gn_loop *loop); /* the longest of the last seconds */
 
 /* port.c */
 struct gn_port *gn_port_new(gn_loop *loop, int kind, int link, int read_fd, int write_fd);
@@ -114,6 +148,18 @@ void gn_stream_press(gn_loop *loop, struct gn_port *port); /* it got more output
 void gn_stream_flush(gn_loop *loop, struct gn_port *port);
 int gn_listener_add(gn_loop *loop, int fd);
 void gn_listener_accept(gn_loop *loop, struct gn_port *port);
+
+/* journal.c */
+void gn_journal_write(gn_loop *loop);   /* what the core has for it, and what that allows */
+void gn_journal_care(gn_loop *loop);    /* what is due: commits, retries, checkpoints, facts for STATUS */
+int64_t gn_journal_next_us(const gn_loop *loop);
+int gn_journal_walks(const gn_loop *loop); /* a checkpoint has more to write now */
+void gn_journal_part(gn_loop *loop, const char *hash); /* nobody refers to this blob any longer */
+int gn_journal_parts(const gn_loop *loop, const char *hash); /* it is to go, but not yet */
+void gn_journal_finish(gn_loop *loop);  /* wait, but not for long, until all is committed */
+void gn_journal_close(gn_loop *loop);
+
+/* recover.c: the declarations are in loop.h */
 
 /* blob.c */
 void gn_blob_drop(gn_loop *loop, const char *hash);

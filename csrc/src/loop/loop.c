@@ -32,7 +32,7 @@ static int64_t clock_us(clockid_t clock)
 }
 
 /* The Unix time at which the loop was made, carried on by the monotonic clock: setting the clock ends no lease. */
-static void look_at_clock(gn_loop *loop)
+void gn_loop_look_at_clock(gn_loop *loop)
 {
     int64_t now = clock_us(CLOCK_MONOTONIC) + loop->offset_us;
 
@@ -42,7 +42,7 @@ static void look_at_clock(gn_loop *loop)
 
 void gn_loop_log(gn_loop *loop, const char *format, ...)
 {
-    char line[512];
+    char line[3584]; /* less than PIPE_BUF: whole or not at all */
     va_list arguments;
     ssize_t n;
     int len;
@@ -179,7 +179,7 @@ static void take_commands(gn_loop *loop)
 static int64_t earliest(const gn_loop *loop)
 {
     int64_t times[] = {gn_core_next_us(loop->core), loop->sweep_at_us, loop->accept_at_us, loop->close_at_us,
-                       loop->drained ? loop->drained_at_us : NEVER};
+                       gn_journal_next_us(loop), loop->drained ? loop->drained_at_us : NEVER};
     int64_t at = NEVER;
 
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
@@ -193,7 +193,7 @@ static int unfinished(const gn_loop *loop)
     for (const struct gn_port *port = loop->polled; port; port = port->next_polled)
         if (port->ready || (port->file && !port->read_ended && !port->paused))
             return 1;
-    return 0;
+    return gn_journal_walks(loop);
 }
 
 static int wait_for_events(gn_loop *loop, struct epoll_event *events)
@@ -202,7 +202,7 @@ static int wait_for_events(gn_loop *loop, struct epoll_event *events)
     struct timespec timeout;
     int n;
 
-    look_at_clock(loop);
+    gn_loop_look_at_clock(loop);
     if (unfinished(loop) || loop->stop || loop->commanded)
         until = 0;
     left = until > loop->now_us ? until - loop->now_us : 0;
@@ -228,19 +228,19 @@ static int wait_briskly(gn_loop *loop, struct epoll_event *events)
 
     if (!loop->config.spin_us)
         return wait_for_events(loop, events);
-    look_at_clock(loop);
+    gn_loop_look_at_clock(loop);
     start = loop->now_us;
     while (loop->brisk && !n && loop->now_us < start + loop->config.spin_us && loop->now_us < earliest(loop) &&
            !unfinished(loop) && !loop->commanded && !loop->stop) {
         n = epoll_wait(loop->epoll, events, EVENTS, 0);
         if (!n)
             sched_yield();
-        look_at_clock(loop);
+        gn_loop_look_at_clock(loop);
     }
     if (n)
         return n;
     n = wait_for_events(loop, events);
-    look_at_clock(loop);
+    gn_loop_look_at_clock(loop);
     loop->brisk = loop->now_us - start < GN_BRISK_US;
     return n;
 }
@@ -253,6 +253,10 @@ static void dispatch(gn_loop *loop, const struct epoll_event *event)
     uint64_t counter;
     ssize_t n;
 
+    if (event->data.u64 == GN_JOURNAL_EVENT) {
+        loop->journal.news = 1;
+        return;
+    }
     if (!port) {
         n = read(loop->wake, &counter, sizeof counter);
         (void)n;
@@ -321,6 +325,7 @@ static void do_what_is_due(gn_loop *loop)
         gn_blob_sweep(loop);
         loop->sweep_at_us = loop->now_us + (int64_t)loop->config.sweep_ms * 1000;
     }
+    gn_journal_care(loop);
     if (loop->now_us >= gn_core_next_us(loop->core))
         gn_core_tick(loop->core, loop->now_us);
 }
@@ -337,10 +342,22 @@ static void note_lag(gn_loop *loop)
 {
     uint64_t lag;
 
-    look_at_clock(loop);
+    gn_loop_look_at_clock(loop);
     lag = (uint64_t)(loop->now_us - loop->woken_us);
     if (lag > loop->lag_us_max)
         loop->lag_us_max = lag;
+    if (loop->now_us >= loop->lag_turn_us) {
+        loop->lag_turn_us = loop->now_us + GN_LAG_TURN_US;
+        loop->lag_lately_us[1] = loop->lag_lately_us[0];
+        loop->lag_lately_us[0] = 0;
+    }
+    if (lag > loop->lag_lately_us[0])
+        loop->lag_lately_us[0] = lag;
+}
+
+uint64_t gn_loop_lag_us(const gn_loop *loop)
+{
+    return loop->lag_lately_us[loop->lag_lately_us[1] > loop->lag_lately_us[0]];
 }
 
 static int round_once(gn_loop *loop)
@@ -351,7 +368,7 @@ static int round_once(gn_loop *loop)
     if (n < 0 && errno != EINTR)
         return -errno;
     loop->wakeups++;
-    look_at_clock(loop);
+    gn_loop_look_at_clock(loop);
     loop->woken_us = loop->now_us;
     take_commands(loop);
     for (int i = 0; i < n; i++)
@@ -363,16 +380,21 @@ static int round_once(gn_loop *loop)
         note_lag(loop); /* and look at the clock: the work took its time */
     }
     gn_ports_reap(loop);
+    return loop->broken;
+}
+
+uint64_t gn_loop_gauge(const gn_loop *loop, const char *name)
+{
+    for (int i = 0; i < gn_core_gauge_count(); i++)
+        if (!strcmp(gn_core_gauge_name(i), name))
+            return gn_core_gauge(loop->core, i);
     return 0;
 }
 
-/* A result told by name may not have been mapped yet: its reader gets as long as a slow link does. */
+/* A result told by name may not have been mapped yet: its reader gets as long as a slow link does. With a journal it outlives us. */
 static int blobs_wait(const gn_loop *loop)
 {
-    for (int i = 0; i < gn_core_gauge_count(); i++)
-        if (!strcmp(gn_core_gauge_name(i), "blobs"))
-            return gn_core_gauge(loop->core, i) > 0;
-    return 0;
+    return !loop->journal.store && gn_loop_gauge(loop, "blobs");
 }
 
 static int is_over(const gn_loop *loop)
@@ -394,6 +416,7 @@ int gn_loop_run(gn_loop *loop)
     loop->ran = 1;
     while (!r && !is_over(loop))
         r = round_once(loop);
+    gn_journal_finish(loop);
     while (sigtimedwait(&pipe_only, NULL, &at_once) > 0)
         ;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -436,7 +459,7 @@ gn_loop *gn_loop_new(const gn_core_config *core, const gn_loop_config *config)
     pthread_mutex_init(&loop->lock, NULL);
     loop->pause_bytes = core->out_bytes_max / 2;
     loop->offset_us = clock_us(CLOCK_REALTIME) - clock_us(CLOCK_MONOTONIC);
-    look_at_clock(loop);
+    gn_loop_look_at_clock(loop);
     loop->accept_at_us = loop->close_at_us = NEVER;
     loop->sweep_at_us = config->sweep_ms ? loop->now_us + (int64_t)config->sweep_ms * 1000 : NEVER;
     loop->scratch_cap = GN_MESSAGE_BYTES_MAX + GN_STREAM_CHUNK;
@@ -465,9 +488,11 @@ void gn_loop_free(gn_loop *loop)
     }
     if (loop->core)
         gn_ports_free(loop);
+    int kept = loop->journal.store != NULL;
+    gn_journal_close(loop);
     gn_core_free(loop->core);
     loop->core = NULL;
-    if (loop->ran) /* the tasks are gone, and with them all that refers to a segment */
+    if (loop->ran && !kept) /* the tasks are gone, and with them all that refers to a segment */
         gn_blob_sweep(loop);
     free(loop->scratch);
     if (loop->epoll >= 0)

@@ -179,8 +179,12 @@ static void apply(gn_loop *loop, const gn_effect *effect)
     case GN_EFFECT_CLOSE:
         begin_close(loop, effect->link);
         break;
+    case GN_EFFECT_BLOB_KEEP:
+        if (loop->journal.store)
+            gn_store_blob_keep(loop->journal.store, effect->text);
+        break;
     case GN_EFFECT_BLOB_DROP:
-        gn_blob_drop(loop, effect->text);
+        gn_journal_part(loop, effect->text);
         break;
     case GN_EFFECT_DRAINED:
         loop->drained = 1;
@@ -191,18 +195,6 @@ static void apply(gn_loop *loop, const gn_effect *effect)
     }
 }
 
-/* What was accepted is journalled before anybody is told so. There is no journal file yet: the bytes are counted. */
-static void journal(gn_loop *loop)
-{
-    size_t len = 0;
-
-    gn_core_journal(loop->core, &len);
-    if (len) {
-        loop->journal_bytes += len;
-        gn_core_journal_committed(loop->core, gn_core_journal_seal(loop->core));
-    }
-}
-
 void gn_loop_settle(gn_loop *loop)
 {
     for (int busy = 1; busy;) {
@@ -210,11 +202,11 @@ void gn_loop_settle(gn_loop *loop)
         int link;
 
         busy = 0;
-        journal(loop);
         while (gn_core_effect(loop->core, &effect)) {
             busy = 1;
             apply(loop, &effect);
         }
+        gn_journal_write(loop); /* before anything leaves */
         while ((link = gn_core_dirty(loop->core)) >= 0) {
             struct gn_port *port = gn_port_of(loop, link);
 

@@ -83,6 +83,7 @@ struct gn_store {
     int64_t sync_began_us;
     gn_store_facts facts;
 
+    _Atomic int failing;     /* as in facts: read without the lock */
     _Atomic uint64_t replay_bytes, replay_bytes_total;
 };
 

@@ -136,7 +136,7 @@ static int torn(gn_store *store, const struct gn_segment *segment, gn_store_foun
         cut = !ftruncate(fd, (off_t)piece->off) && !fdatasync(fd);
         close(fd);
     }
-    return note(out, GN_FOUND_NOTE,
+    return note(out, GN_FOUND_TORN,
                 "journal: segment %" PRIu64 " ended inside a batch that was never committed: its %zu bytes are %s (nobody was told that it was accepted)%s",
                 segment->number, piece->len, cut ? "cut off" : "left out", names);
 }

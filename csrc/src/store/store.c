@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -164,19 +165,25 @@ gn_store *gn_store_open(const gn_store_config *config, char *error, size_t cap)
     return store;
 }
 
-/* What was read may be in the page cache only, and is about to be built on. */
+/* What was read may be in the page cache only, and is about to be built on. What a coordinator that was killed had set aside
+ * behind the end of its last segment goes back. */
 static void make_durable(gn_store *store)
 {
     char name[GN_NAME_BYTES];
 
-    for (size_t i = 0; i < store->segment_count && store->config.policy != GN_STORE_MEMORY; i++) {
+    for (size_t i = 0; i < store->segment_count; i++) {
+        struct stat st;
         int fd;
 
         gn_segment_name(name, store->segments[i].number);
-        fd = openat(store->dir_fd, name, O_RDONLY | O_CLOEXEC);
+        fd = openat(store->dir_fd, name, O_RDWR | O_CLOEXEC);
         if (fd < 0)
             continue;
-        fdatasync(fd);
+        if (!fstat(fd, &st) && ftruncate(fd, st.st_size)) {
+            /* it keeps the room, and nothing else is wrong */
+        }
+        if (store->config.policy != GN_STORE_MEMORY)
+            fdatasync(fd);
         close(fd);
     }
 }
@@ -274,6 +281,11 @@ void gn_store_close(gn_store *store)
 int gn_store_fd(const gn_store *store)
 {
     return store->notify;
+}
+
+int gn_store_failing(const gn_store *store)
+{
+    return store->failing;
 }
 
 uint64_t gn_store_poll(gn_store *store)

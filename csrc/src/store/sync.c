@@ -189,7 +189,7 @@ static void settle(gn_store *store, struct round *round, int r, int of_blob)
             store->committed = round->batch;
         store->flight.len = 0;
         if (failing && !store->hard && store->copying) {
-            store->facts.failing = 0;
+            store->failing = store->facts.failing = 0;
             store->facts.why[0] = 0;
         }
         if (round->delete_below)

@@ -38,7 +38,7 @@ void gn_store_fail(gn_store *store, int error, int hard, const char *what, uint6
     char name[GN_NAME_BYTES];
 
     store->hard |= hard;
-    store->facts.failing = error;
+    store->failing = store->facts.failing = error;
     gn_segment_name(name, segment);
     snprintf(store->facts.why, sizeof store->facts.why, "cannot %s %.300s/%s: %s", what, store->dir, name, strerror(error));
 }
@@ -180,7 +180,7 @@ static void append(gn_store *store, size_t len)
         r = roll(store, store->config.now_ms);
         store->batch++;
         if (r) /* nothing is lost yet: this one goes on growing, if it can */
-            store->facts.failing = 0;
+            store->failing = store->facts.failing = 0;
     }
     r = gn_write_all(store->fd, store->fill.bytes + store->fill.len - len, len, store->at);
     if (r) {
@@ -248,7 +248,7 @@ int gn_store_retry(gn_store *store, uint64_t now_ms)
                 gn_store_fail(store, -r, 0, "find room for more in", store->number);
         }
         if (!r) {
-            store->hard = store->facts.failing = 0;
+            store->hard = store->failing = store->facts.failing = 0;
             store->facts.why[0] = 0;
             if (store->config.policy == GN_STORE_MEMORY) {
                 store->committed = store->batch;
