@@ -8,7 +8,7 @@ from typing import Any
 from ganglion.protocol._native import ffi, lib
 
 STREAM, SHARED, JOURNAL = 0, 1, 2
-OPEN, CLOSE, BLOB_DROP, DRAINED = 1, 2, 3, 4
+OPEN, CLOSE, BLOB_DROP, DRAINED, BLOB_KEEP = 1, 2, 3, 4, 5
 ALL = 1 << 30
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model.native import BLOB_DROP, CLOSE, DRAINED, OPEN, SHARED, STREAM, Core
+from model.native import BLOB_DROP, BLOB_KEEP, CLOSE, DRAINED, OPEN, SHARED, STREAM, Core
 
 from ganglion.protocol._native import ffi, lib
 
@@ -68,8 +68,9 @@ class Stage:
             self.named(OPEN, step[1], step[2])
         elif step[0] == "close":
             assert self.effects.pop(0)[:2] == (CLOSE, self.links[step[1]])
-        elif step[0] == "drop":
-            assert self.effects.pop(0)[::2] == (BLOB_DROP, step[1])
+        elif step[0] in ("keep", "drop"):
+            kind = BLOB_KEEP if step[0] == "keep" else BLOB_DROP
+            assert self.effects.pop(0)[::2] == (kind, step[1])
         elif step[0] == "drained":
             assert self.effects.pop(0)[0] == DRAINED
         else:

@@ -23,6 +23,8 @@ from support.until import until
 
 KIT = str(Path(__file__).parent / "roles" / "kit.py")
 TEXTBOOK = Path(__file__).parent / "textbook.c"
+# With one, a signal ends it at once: tests/process/test_journal.py.
+WITHOUT_JOURNAL = ("--journal-policy", "memory", "--journal-dir", "none")
 
 # The lines of the grammar's promise: each is a message for ever, and what the coordinator makes of it.
 SIX_LINES = (
@@ -74,7 +76,8 @@ def test_speaks_on_standard_input_and_output(spawn: Spawn, instance: Sandbox) ->
         client.cancel("t1")
 
 
-def test_drains_and_says_no_meanwhile(coordinator: Process, spawn: Spawn, tmp_path: Path) -> None:
+def test_drains_and_says_no_meanwhile(spawn: Spawn, tmp_path: Path) -> None:
+    coordinator = spawn.coordinator(*WITHOUT_JOURNAL)
     spawn.agent(KIT)
     with Client() as client:
         client.submit("HOLD", str(tmp_path / "hold"), task="held")
@@ -88,7 +91,8 @@ def test_drains_and_says_no_meanwhile(coordinator: Process, spawn: Spawn, tmp_pa
     assert coordinator.wait() == 0
 
 
-def test_a_second_signal_leaves_at_once(coordinator: Process) -> None:
+def test_a_second_signal_leaves_at_once(spawn: Spawn) -> None:
+    coordinator = spawn.coordinator(*WITHOUT_JOURNAL)
     with Client() as client:
         client.submit("NOBODY", "x")
         coordinator.signal(signal.SIGINT)

@@ -80,8 +80,12 @@ class Sandbox:
             *(f"process {pid}: {command(pid)}" for pid in self.processes()),
             *(f"queue {name}" for name in self.queues()),
             *(f"entry in the ledger of queues: {name}" for name in self.ledger()),
-            *(f"shared memory segment {name}" for name in self.segments()),
+            *(f"shared memory segment {name}" for name in self.segments() if not self._kept(name)),
         ]
+
+    def _kept(self, segment: str) -> bool:
+        """Whether a journal has this blob, too: then it is there for the next coordinator."""
+        return (self.names.state_dir / "blobs" / segment.rpartition(".")[2]).exists()
 
     def remove(self) -> None:
         """Take away whatever is left, so that one bad test does not spoil the next."""
