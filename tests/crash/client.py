@@ -189,6 +189,8 @@ class Client:
             self.line = Line(self.instance, name, self.args.transport)
         except (GanglionError, OSError):
             return False
+        for one in self.open.values():
+            one.let_go()  # shared memory may be gone as well: published anew with the next submission
         watched = [task for task, one in self.open.items() if one.acked]
         self.again = deque(task for task, one in self.open.items() if not one.acked)
         self.again_at = 0.0

@@ -2,8 +2,8 @@
 
 A power cut takes of each file what was not synced (syncpoint.c notes what was): the file is cut at a point drawn from
 that tail, or keeps its length with blocks of the tail zeroed, as when blocks reached the disk in another
-order; a file whose name was never synced is gone. A bit flip hits a whole batch; its tasks, by the harness's
-own reading, are all that may be missed afterwards.
+order; a file whose name was never synced is gone, and so is all shared memory. A bit flip hits a whole batch; its
+tasks, by the harness's own reading, are all that may be missed afterwards.
 
 Owns: the folder of the journal while the coordinator is dead, and the room on its disk while it lives.
 """
@@ -20,13 +20,14 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ganglion.protocol.instance import Instance
 from support.process import Process
 
 HERE = Path(__file__).resolve().parent
 TMPFS_BYTES = 256 << 20
-HEAD_BYTES = (
-    512  # of a segment: written twice, so a flip there is another test's matter (csrc/tests)
-)
+HEAD_BYTES = 512  # of a segment; a flip there is a matter of csrc/tests: it is written twice
+SHM = Path("/dev/shm")
+FILLER = "filler"
 BLOCK = 512
 CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
 COMMIT = re.compile(
@@ -66,15 +67,19 @@ class Disk:
     """The disk under one journal.
 
     Args:
-        folder: what the coordinator keeps (journal and blobs). notes: what syncpoint.c wrote. small: whether
-            the folder is on a small file system of its own that may be filled.
+        names: of the instance whose coordinator keeps its journal, and copies of blobs, there. notes: what
+            syncpoint.c wrote. small: whether that is a small file system of its own that may be filled.
     """
 
-    folder: Path
+    names: Instance
     notes: Path
     small: bool
     damaged: set[str] = field(default_factory=set)  # tasks in batches that were hit
     flipped: list[int] = field(default_factory=list)  # the numbers of these batches
+
+    @property
+    def folder(self) -> Path:
+        return self.names.state_dir
 
     # -- full -------------------------------------------------------------------------------
 
@@ -85,7 +90,7 @@ class Disk:
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, hard))
             return
         room = os.statvfs(self.folder)
-        with (self.folder / "filler").open("wb") as filler, contextlib.suppress(OSError):
+        with (self.folder / FILLER).open("wb") as filler, contextlib.suppress(OSError):
             os.posix_fallocate(filler.fileno(), 0, room.f_bavail * room.f_frsize)
 
     def free(self, process: Process) -> None:
@@ -94,7 +99,7 @@ class Disk:
             with contextlib.suppress(ProcessLookupError):
                 hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)[1]
                 resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
-        (self.folder / "filler").unlink(missing_ok=True)
+        (self.folder / FILLER).unlink(missing_ok=True)
 
     # -- cut and flipped, while nobody writes --------------------------------------------------
 
@@ -105,14 +110,25 @@ class Disk:
         """Take what was not synced. Returns what was done, in words."""
         synced, entries = self._read_notes()
         done = []
-        for path in self.segments():
-            size, safe = path.stat().st_size, synced.get(str(path), 0)
+        for path in self.files():
+            found = path.stat()
+            size, safe = found.st_size, synced.get((found.st_ino, _place(str(path))), 0)
             if (str(path.parent), path.name) not in entries:
                 path.unlink()
                 done.append(f"{path.name} is gone")
             elif size > safe:
                 done.append(self._cut(path, safe, size, dice))
+        for path in SHM.glob(f"{self.names.blob_prefix[1:]}*"):
+            path.unlink(missing_ok=True)
         return "; ".join(done) or "nothing was unsynced"
+
+    def files(self) -> list[Path]:
+        """What has to outlive a power cut."""
+        return [
+            path
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file() and path.suffix != ".damaged" and path.name != FILLER
+        ]
 
     @staticmethod
     def _cut(path: Path, safe: int, size: int, dice: random.Random) -> str:
@@ -128,16 +144,17 @@ class Disk:
                 file.write(bytes(min(BLOCK, size - number * BLOCK)))
         return f"{path.name} of {size}, synced to {safe}: {len(lost)} blocks zeroed"
 
-    def _read_notes(self) -> tuple[dict[str, int], set[tuple[str, str]]]:
-        synced: dict[str, int] = {}
+    def _read_notes(self) -> tuple[dict[tuple[int, str], int], set[tuple[str, str]]]:
+        """How much of each file is safe, by inode and place, and which names of which folders."""
+        synced: dict[tuple[int, str], int] = {}
         entries: set[tuple[str, str]] = set()
         for line in self.notes.read_text().splitlines():
             kind, first, rest = line.split(" ", 2)
             if kind == "D":
                 entries.add((first, rest))
-            else:
-                path = rest.partition(" ")[2]
-                synced[path] = max(int(first), synced.get(path, 0))
+                continue
+            inode, _, path = rest.partition(" ")
+            synced[int(inode), _place(path)] = int(first)
         return synced, entries
 
     def _oldest(self) -> int:
@@ -170,6 +187,11 @@ class Disk:
             file.seek(at)
             file.write(bytes([data[at - begin] ^ 1 << bit]))
         return f"bit {bit} of byte {at} of {path.name}, batch {number} with {len(names)} names"
+
+
+def _place(path: str) -> str:
+    """What tells two files of one inode number apart: a segment's path. A copy of a blob is renamed after its sync."""
+    return path if path.endswith(".journal") else ""
 
 
 def _batches(path: Path) -> list[tuple[int, int, int]]:

@@ -48,6 +48,7 @@ class Report:
     kills: dict[str, int]
     restarts_s: list[float]
     faults: list[str] = field(default_factory=list)
+    agents_back_s: float = 0.0  # after the last restart, until all were there
     alarms: dict[str, int] = field(default_factory=dict)  # looks at STATUS that showed one, by kind
 
     @property
@@ -71,7 +72,8 @@ class Report:
             "ended": verdict.ended, "lost": len(verdict.lost), "changed": len(verdict.changed),
             "repeated_once": len(verdict.repeated), "excused": verdict.excused,
             "duplicates": verdict.duplicates, "redelivered": verdict.redelivered,
-            "alarms": self.alarms, "restarts": len(self.restarts_s), "restart_s_p50": _p50(self.restarts_s),
+            "alarms": self.alarms, "agents_back_s": round(self.agents_back_s, 3),
+            "restarts": len(self.restarts_s), "restart_s_p50": _p50(self.restarts_s),
             "restart_s_max": round(max(self.restarts_s, default=0.0), 3),
             "faults": len(self.faults) + sum(map(len, verdict.faults().values())),
         }  # fmt: skip
@@ -88,6 +90,7 @@ class Report:
             f"lost={len(verdict.lost)} changed={len(verdict.changed)} excused={verdict.excused} "
             f"duplicates={verdict.duplicates} redelivered={verdict.redelivered} "
             f"restart_s p50={_p50(self.restarts_s):.2f} max={max(self.restarts_s, default=0.0):.2f} "
+            f"agents_back_s={self.agents_back_s:.2f} "
             f"{'ok' if self.is_good else 'FAULTY'}"
         )
 
@@ -123,7 +126,7 @@ def crash(options: Options, folder: Path, say: Callable[[str], None]) -> Report:
     notes = folder / "syncs"
     notes.touch()
     small = options.disk != "limit" and mount_small(sandbox.names.state_base)
-    disk = Disk(sandbox.names.state_dir, notes, small) if options.policy != "none" else None
+    disk = Disk(sandbox.names, notes, small) if options.policy != "none" else None
     say(f"policy {options.policy}, seed {options.seed}, {folder}")
     say(f"a full disk is {'a small tmpfs, filled' if small else 'RLIMIT_FSIZE of the coordinator'}")
     env = _settings(options, folder, notes)
@@ -149,5 +152,7 @@ def crash(options: Options, folder: Path, say: Callable[[str], None]) -> Report:
     damaged = frozenset(disk.damaged) if disk is not None else frozenset[str]()
     verdict = compare(told, read_runs(cast.ledgers.glob("runs.*")), damaged)
     seconds = [one.seconds for one in storm.restarts if one.seconds is not None]
-    return Report(options, verdict, dict(storm.kinds), dict(storm.kills), seconds, storm.faults,
-        dict(storm.alarms.seen) if storm.alarms else {})  # fmt: skip
+    return Report(
+        options, verdict, dict(storm.kinds), dict(storm.kills), seconds, storm.faults,
+        storm.agents_back_s, dict(storm.alarms.seen) if storm.alarms else {},
+    )  # fmt: skip

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import json
 import random
 import time
 from collections import Counter
@@ -18,12 +19,12 @@ from crash.ledger import Ledger, read_told
 from crash.plan import Trouble
 from crash.reask import reask, youngest
 from crash.watch import Alarms, Restart
-from support.line import pings
+from support.line import ask, payload, pings
 from support.until import until
 
 TICK_S = 0.02
 START_S = 60.0
-END_S = 30.0
+BACK_S = 10.0
 
 
 class Storm:
@@ -42,6 +43,7 @@ class Storm:
         self.kills: Counter[str] = Counter()  # of them, SIGKILL, by the kind of member
         self.restarts: list[Restart] = []
         self.alarms: Alarms | None = None
+        self.agents_back_s = 0.0  # from the last coordinator's first answer to the last agent
         self.faults: list[str] = []
         self._dice = random.Random(f"storm {seed}")
         self._say = say
@@ -100,11 +102,26 @@ class Storm:
         )
         path = self.cast.sandbox.socket
         until(lambda: pings(path), START_S, "the coordinator's answer")
+        self._wait_for_agents(time.monotonic())
         tasks = youngest(read_told(self.cast.ledgers.glob("told.*")))
         try:
             reask(path, tasks, Ledger(self.cast.ledgers / "told.reask.001"))
         except OSError as error:
             self.faults.append(f"asking for {len(tasks)} results again: {error}")
+
+    def _wait_for_agents(self, began: float) -> None:
+        """Every agent that runs is back by itself."""
+        wanted = len(self.cast.of("agent"))
+
+        def back() -> bool:
+            rows = json.loads(payload(ask(self.cast.sandbox.socket, b"CONTROL:AGENTS:crash")))
+            return len(rows) >= wanted
+
+        try:
+            until(back, BACK_S, f"{wanted} agents after a restart")
+        except AssertionError as error:
+            self.faults.append(str(error))
+        self.agents_back_s = time.monotonic() - began
 
     def end(self) -> None:
         """End whoever is left as an operator would, the coordinator last."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from crash.disk import HEAD_BYTES, Disk, build_notes
+from ganglion.protocol.instance import Instance
 
 LINES = b"DATA:ECHO:a;ts=1:one\nRESPONSE:TASK_COMPLETED:b;ts=2:two\n"
 
@@ -22,14 +23,16 @@ def batch(number: int, lines: bytes) -> bytes:
 @pytest.fixture
 def disk(tmp_path: Path) -> Disk:
     """A journal of one segment with two batches, the first of them synced, as the notes say."""
-    folder = tmp_path / "journal"
-    folder.mkdir()
+    names = Instance("cut", tmp_path, tmp_path)
+    folder = names.state_dir / "journal"
+    folder.mkdir(parents=True)
     segment = folder / "00000001.journal"
     first = bytes(HEAD_BYTES) + batch(1, LINES)
     segment.write_bytes(first + batch(2, b"CONTROL:CANCEL:c;ts=3:\n" * 100))
+    inode = segment.stat().st_ino
     notes = tmp_path / "notes"
-    notes.write_text(f"D {folder} {segment.name}\nF {len(first)} 7 {segment}\nF 3 7 {segment}\n")
-    return Disk(tmp_path, notes, small=False)
+    notes.write_text(f"D {folder} {segment.name}\nF {len(first)} {inode} {segment}\n")
+    return Disk(names, notes, small=False)
 
 
 def test_a_power_cut_leaves_what_was_synced(disk: Disk) -> None:
