@@ -489,6 +489,8 @@ void gn_loop_free(gn_loop *loop)
     if (loop->core)
         gn_ports_free(loop);
     int kept = loop->journal.store != NULL;
+    if (loop->ran && kept)
+        gn_blob_sweep(loop); /* those of its tasks stay for the next coordinator */
     gn_journal_close(loop);
     gn_core_free(loop->core);
     loop->core = NULL;
