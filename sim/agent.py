@@ -44,7 +44,7 @@ class Agent(Peer):
         self.held: dict[str, Work] = {}
         self._silent = 0
         self._life = 0
-        self._doing = 0
+        self._newest = 0  # token of the newest lease that came here
         self.beat_us = world.settings["core"]["heartbeat_ms"] * 1000
         world.clock.after(1, self.wire.connect)
         self.later(self.beat_us, "_beat")
@@ -99,7 +99,7 @@ class Agent(Peer):
         inbox = f";from={self.name};inbox=/sim.{self.name}" if self.is_queue else ""
         leases = ""
         if self.world.abilities.leases:
-            leases = ":" + ",".join(f"{w.task}={w.token}" for w in self.held.values())
+            leases = f";token={self._newest}:" + ",".join(f"{w.task}={w.token}" for w in self.held.values())
         self.wire.send(f"CONTROL:HEARTBEAT:{self.name}{inbox}{leases}\n".encode())
 
     # ---- its own ends ---------------------------------------------------------------------------
@@ -108,6 +108,7 @@ class Agent(Peer):
         """The process dies; another start of it follows."""
         self.up = self.known = False
         self.held.clear()
+        self._newest = 0
         self._unheard.clear()
         self.paused_until = 0
         self._life += 1
@@ -186,6 +187,7 @@ class Agent(Peer):
     def _begin(self, message: Message) -> None:
         world, params = self.world, message.params
         token = int(params.get("token", 0))
+        self._newest = max(self._newest, token)
         old = self.held.get(message.task)
         if old is not None and old.token == token:
             return

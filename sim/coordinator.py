@@ -100,7 +100,8 @@ class Coordinator:
         if not self.world.abilities.hello:
             return
         for wire in self.world.queues.values():
-            wire.push(64, parse_batch(f"CONTROL:HELLO;epoch={self.life}\n".encode()))
+            line = f"CONTROL:HELLO:{wire.peer.name};epoch={self.life}\n".encode()
+            wire.push(len(line), parse_batch(line))
 
     def crash(self, item: Item) -> None:
         """The process (``mode`` kill) or the whole host's power (``mode`` power) is gone."""
@@ -278,8 +279,6 @@ class Coordinator:
         wire, core = self.wires.get(link), self.core
         if wire is None or core is None:
             return
-        if core.old and self._committed < self.journal.next - 1:
-            return
         while (room := wire.room()) > 0:
             data = core.output(link, room)
             if not data:
@@ -395,9 +394,6 @@ class Coordinator:
         self._committed = self.journal.written if upto is None else upto
         self.world.ledger.committed(self._committed)
         core.committed(self._committed - self._base)
-        if core.old:
-            for link in list(self.wires):
-                self._send(link)
         if self._walk_begun is not None and self._walk_begun[1] <= self._committed:
             self.journal.forget_before(self._walk_begun[0])
             self.journal.oldest = self._walk_begun[0]

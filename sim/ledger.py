@@ -53,6 +53,7 @@ class Record:
     payloads: set[bytes] = field(default_factory=set)  # an agent may be given any of these
     acked: bool = False
     accepted: int = 0  # the batch with the line that made it
+    place: int = 0  # among all acceptances
     ended: int = 0  # the batch with the last line that ended it
     forgotten: int = 0
     cancelled: int = 0
@@ -61,9 +62,11 @@ class Record:
     outcome_at: int = 0  # committed batch when it was delivered
     token: int = 0  # of the newest lease
     starts: int = 0
+    legs: dict[str, int] = field(default_factory=dict)  # starts at each action of its way
     given_back: int = 0
     excused: bool = False  # its lines were in a damaged batch
     no_more: bool = False  # its cancel was acknowledged
+    kicks: int = 0
 
 
 class Ledger:
@@ -77,7 +80,7 @@ class Ledger:
         self.written = 0  # the last batch that was sealed
         self.safe = 0  # the last batch that was committed
         self.damaged: set[int] = set()
-        self._rounds = 0
+        self._rounds = self._places = 0
         self.counts = {"acked": 0, "outcomes": 0, "dispatched": 0, "again": 0}
 
     def record(self, name: str) -> Record:
@@ -119,9 +122,12 @@ class Ledger:
         record.accepted = record.revived = batch
         record.ended = record.forgotten = record.cancelled = 0
         record.no_more = False
+        self._places += 1
+        record.place = self._places
         record.action = message.action
         record.params = dict(message.params)
         record.payloads = {message.payload}
+        self.world.orders.accepted(record)
         for other in filter(None, message.params.get("after", "").split(",")):
             self.dependents.setdefault(other, []).append(message.task)
 
@@ -129,6 +135,7 @@ class Ledger:
         record, verb = self.record(message.task), message.action
         if verb == "KICK":
             record.revived = batch
+            record.kicks += 1
             record.ended = 0
             record.cancelled = 0
         elif verb in ("FORGET", "PURGE"):
@@ -299,8 +306,11 @@ class Ledger:
         record = self.record(message.task)
         record.starts += 1
         once = message.params.get("once") == "1" or record.params.get("once") == "1"
-        if once and record.starts > 1 + record.given_back and not record.excused:
-            self.fail("once", f"{record.name} is started for the {record.starts}. time")
+        leg = f"{message.action} {message.params.get('via', '')}"
+        record.legs[leg] = record.legs.get(leg, 0) + 1
+        allowed = 1 + record.given_back + record.kicks
+        if once and record.legs[leg] > allowed and not record.excused:
+            self.fail("once", f"{record.name} is started {record.legs[leg]} times at {leg}")
 
     # ---- now and then -------------------------------------------------------------------------------
 

@@ -46,7 +46,6 @@ class Core:
         self.core = self.ffi.gc(self.lib.gn_core_new(settings), self.lib.gn_core_free)
         if self.core == self.ffi.NULL:
             raise ValueError("the core does not take these settings")
-        self.old, self.sealed = not hasattr(self.lib, "gn_core_journal_seal"), 0
         self._size, self._whole = self.ffi.new("size_t *"), self.ffi.new("int *")
         self._effect = self.ffi.new("gn_effect *")
         self._view = self.ffi.new("gn_task_view *")
@@ -104,19 +103,13 @@ class Core:
         """Close the open batch: its number (0: it was empty) and its lines."""
         data = self.lib.gn_core_journal(self.core, self._size)
         text = bytes(self.ffi.buffer(data, self._size[0])) if self._size[0] else b""
-        if self.old:
-            self.lib.gn_core_journal_done(self.core)
-            self.sealed += bool(text)
-            return (self.sealed if text else 0), text
         return int(self.lib.gn_core_journal_seal(self.core)), text
 
     def committed(self, batch: int) -> None:
-        if not self.old:
-            self.lib.gn_core_journal_committed(self.core, batch)
+        self.lib.gn_core_journal_committed(self.core, batch)
 
     def failing(self, yes: bool) -> None:
-        if not self.old:
-            self.lib.gn_core_journal_failing(self.core, int(yes))
+        self.lib.gn_core_journal_failing(self.core, int(yes))
 
     def checkpoint(self) -> None:
         self.lib.gn_core_checkpoint(self.core)
@@ -126,8 +119,7 @@ class Core:
         return bool(self.lib.gn_core_checkpoint_step(self.core, size))
 
     def resume(self, now: int) -> None:
-        if not self.old:
-            self.lib.gn_core_resume(self.core, now)
+        self.lib.gn_core_resume(self.core, now)
 
     def gauge(self, name: str) -> int:
         return int(self.lib.gn_core_gauge(self.core, self.gauges[name]))

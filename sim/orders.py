@@ -10,14 +10,21 @@ if TYPE_CHECKING:
     from ganglion.sim.world import World
 
 HELD = ("leased", "cancelling")
+ENDED = ("done", "buried", "cancelled")
 
 
 class Orders:
-    """What the ledger knows about who may run beside whom."""
+    """What the ledger knows about who may run beside whom, and before whom."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._keys: dict[str, list[Record]] = {}  # tasks of a key, those that were handed out
+        self._keys: dict[str, list[Record]] = {}
+
+    def accepted(self, record: Record) -> None:
+        """A task is in the journal."""
+        key = record.params.get("key")
+        if key and record not in self._keys.setdefault(key, []):
+            self._keys[key].append(record)
 
     def dispatched(self, record: Record, core: Core) -> None:
         """A task is handed out: is it its turn?"""
@@ -26,12 +33,19 @@ class Orders:
             self._turn(key, record, core)
 
     def _turn(self, key: str, record: Record, core: Core) -> None:
-        others = self._keys.setdefault(key, [])
-        if record not in others:
-            others.append(record)
-        for other in others:
-            if other is record or other.excused:
+        for other in self._keys.get(key, ()):
+            if other is record or other.excused or not other.accepted:
                 continue
             view = core.task(other.name)
-            if view is not None and view.state in HELD:
+            if view is None or view.state in ENDED:
+                continue
+            if view.state in HELD:
                 self.world.fail("key", f"{record.name} and {other.name} of key {key} run together")
+            if _plain(record) and _plain(other) and other.place < record.place:
+                words = f"{record.name} runs before {other.name}, which was accepted before it"
+                self.world.fail("key", f"{words} ({view.state}) and has the same key {key}")
+
+
+def _plain(record: Record) -> bool:
+    """It was ready when it was accepted, and has been in line since then."""
+    return not record.kicks and not {"after", "delay"} & record.params.keys()

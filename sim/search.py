@@ -45,7 +45,7 @@ class Totals:
 
 def plan_of(seed: int, native: Native | None = None) -> Plan:
     """The plan that a seed stands for, with this build of the core."""
-    return make_plan(seed, ask((native or installed()).lib))
+    return make_plan(seed, ask(native or installed()))
 
 
 def run_seed(seed: int) -> Result:

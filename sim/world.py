@@ -21,8 +21,8 @@ from ganglion.sim.orders import Orders
 from ganglion.sim.plan import Item, Plan
 from ganglion.sim.wires import Note, Queue
 
-CALM_US = 600_000_000  # after the last fault, so long at most until every task has ended
-STEPS_MAX = 400_000
+CALM_US = 120_000_000  # after the last fault, so long at most until every task has ended
+STEPS_MAX = 100_000
 TRACE = 400
 
 
@@ -68,7 +68,7 @@ class World:
         self.plan = plan
         self.settings = plan.settings
         self.native = installed() if native is None else native
-        self.abilities: Abilities = ask(self.native.lib)
+        self.abilities: Abilities = ask(self.native)
         self.lossy_queues = self.abilities.leases
         self.chance = Chance(plan.seed)
         self.clock = Clock()
