@@ -26,7 +26,7 @@ class Leases(Tables):
     ) -> None:
         """Without `claims` it extends all; with them, those named (and `newest` says what is on its way)."""
         self.heard(peer)
-        peer.beat = self.now
+        peer.beat, peer.lists = self.now, claims is not None
         self.say(peer.link, f"ACK:PONG:{peer.name};epoch={self.config.epoch}")
         for name, token in claims or []:
             self.take_claim(peer, name, token)

@@ -238,7 +238,7 @@ class Model(Leases):
         return ms + (z ^ (z >> 31)) % (ms // 2 + 1)
 
     def released(self, task: Task, delay: int) -> None:
-        task.tries_used -= 1
+        task.tries_used -= task.state == "leased"
         self.delay(task, delay)
 
     def cancel(self, link: Link | None, name: str) -> str:

@@ -95,7 +95,8 @@ class Tables(Keys):
             self.shift(task, "ready")
         elif task.state == "leased":
             assert task.agent is not None
-            beat = task.agent.beat if task.missing < 2 else task.listed_at
+            all_of_them = task.missing < 2 and not task.agent.lists
+            beat = task.agent.beat if all_of_them else task.listed_at
             task.due = max(beat, task.leased_at) + task.lease
             if task.due > self.now:
                 self.arm(task)

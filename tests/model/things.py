@@ -79,6 +79,7 @@ class Peer:
     blocked: bool = False
     suspect: bool = False
     claiming: bool = False
+    lists: bool = False  # its last heartbeat had a list
     list: int = 1
     live: bool = True
     share: int | None = None

@@ -113,6 +113,23 @@ int gn_peer_serve(gn_core *core, struct gn_peer *p, const uint32_t *actions, uin
     return 0;
 }
 
+/* Out of the list of those that look for a task. It is short, but while a restart holds tasks back. */
+static void unmark(gn_core *core, struct gn_peer *p)
+{
+    uint32_t before = GN_NIL, i = core->agents_head;
+    while (i != p->self) {
+        before = i;
+        i = gn_peer_at(core, i)->marked_next;
+    }
+    if (before == GN_NIL)
+        core->agents_head = p->marked_next;
+    else
+        gn_peer_at(core, before)->marked_next = p->marked_next;
+    if (core->agents_tail == p->self)
+        core->agents_tail = before;
+    p->marked = 0;
+}
+
 void gn_peer_free(gn_core *core, struct gn_peer *p)
 {
     gn_peer_unserve(core, p);
@@ -124,8 +141,9 @@ void gn_peer_free(gn_core *core, struct gn_peer *p)
     free(p->info);
     p->info = NULL;
     p->live = 0;
-    if (!p->marked)
-        gn_pool_give(&core->peers, p->self); /* else gn_pump gives it when its mark is taken */
+    if (p->marked)
+        unmark(core, p);
+    gn_pool_give(&core->peers, p->self);
 }
 
 /* The peer has left, by itself (released: its tries do not count) or not. */

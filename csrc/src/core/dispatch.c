@@ -128,10 +128,7 @@ void gn_pump(gn_core *core)
         if (core->agents_head == GN_NIL)
             core->agents_tail = GN_NIL;
         p->marked = 0;
-        if (p->live)
-            pump_agent(core, p);
-        else
-            gn_pool_give(&core->peers, p->self);
+        pump_agent(core, p);
     }
 }
 
@@ -161,7 +158,8 @@ static void lease_due(gn_core *core, struct gn_task *t)
         return;
     }
     /* Heartbeats do not touch the leases they extend; they are looked at here, when one would be over. */
-    int64_t beat = gn_lease_extended(t) ? gn_peer_at(core, t->agent)->beat_us : t->listed_us;
+    const struct gn_peer *p = gn_peer_at(core, t->agent);
+    int64_t beat = p->lists || !gn_lease_extended(t) ? t->listed_us : p->beat_us;
     int64_t due = (beat > t->leased_us ? beat : t->leased_us) + (int64_t)t->lease_ms * GN_MS;
     if (due > core->now) {
         t->due_us = due;

@@ -209,6 +209,7 @@ struct gn_peer {
     uint8_t name_len, run_len, share, live, draining, blocked, marked, timer;
     uint8_t suspect;     /* silent for suspect_ms */
     uint8_t claiming;    /* it registered with tasks it holds, and has not listed them yet */
+    uint8_t lists;       /* its last HEARTBEAT had a list: what none named is not extended */
     uint32_t list;       /* number of the list it is at, from 1 */
     uint32_t marked_next;
     char name[GN_TASK_BYTES_MAX + 1];

@@ -287,6 +287,7 @@ void gn_verb_heartbeat(gn_core *core, const struct gn_ctx *x)
     }
     gn_peer_heard(core, p);
     p->beat_us = core->now;
+    p->lists = (x->m->flags & GN_MSG_PAYLOAD) != 0;
     char params[32] = "epoch=";
     params[6 + gn_u64(params + 6, core->config.epoch)] = 0;
     gn_say(core, p->conn, "ACK:PONG", p->name, p->name_len, params, NULL, 0);

@@ -233,7 +233,7 @@ static int apply(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
         int reason = core->replaying ? gn_reason_in(x, GN_REASON_TRIES) : GN_REASON_TRIES;
         fail(core, t, reason, delay, words, m->payload.len, counted);
     } else if (m->verb == GN_VERB_TASK_RELEASED) {
-        t->tries_used--;
+        t->tries_used -= t->state == GN_STATE_LEASED;
         gn_unfinish_delay(core, t, GN_EVENT_RELEASE, delay);
     } else {
         count_outcome(core, t, 0);
