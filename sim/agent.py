@@ -99,7 +99,9 @@ class Agent(Peer):
         inbox = f";from={self.name};inbox=/sim.{self.name}" if self.is_queue else ""
         leases = ""
         if self.world.abilities.leases:
-            leases = f";token={self._newest}:" + ",".join(f"{w.task}={w.token}" for w in self.held.values())
+            leases = f";token={self._newest}:" + ",".join(
+                f"{w.task}={w.token}" for w in self.held.values()
+            )
         self.wire.send(f"CONTROL:HEARTBEAT:{self.name}{inbox}{leases}\n".encode())
 
     # ---- its own ends ---------------------------------------------------------------------------

@@ -71,7 +71,7 @@ class Coordinator:
         self._committed = self.journal.next - 1
         self.shared = core.open(self.now(), SHARED)
         self._syncing = False
-        self._since_walk = 0
+        self._since_walk = self._walk_took = 0
         self._walk_begun = None
         self.up = True
         self.world.ledger.recovered(report, core)
@@ -404,7 +404,8 @@ class Coordinator:
         """A checkpoint, a piece a round, when enough was written since the last."""
         if not self.world.abilities.checkpoints or self.journal.failing:
             return
-        if self._walk_begun is None and self._since_walk > self.world.settings["compact_bytes"]:
+        enough = max(self.world.settings["compact_bytes"], 2 * self._walk_took)
+        if self._walk_begun is None and self._since_walk > enough:
             self.journal.begin(self.now() // 1000)
             self._walk_begun = (self.journal.segment, NEVER)
             self._since_walk = 0
@@ -414,6 +415,7 @@ class Coordinator:
                 self.wake()
             else:
                 self._walk_begun = (self._walk_begun[0], self.journal.next)
+                self._walk_took, self._since_walk = self._since_walk, 0
 
     def stop(self) -> None:
         """For the last comparison: an orderly end after the last commit."""

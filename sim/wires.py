@@ -84,17 +84,21 @@ class Stream(Wire):
 
     def __init__(self, world: World, peer: End) -> None:
         super().__init__(world, peer)
-        self.open = False
+        self.open = self._trying = False
         self.life = 0  # which connection this is: what was under way on an older one is gone
 
     def connect(self) -> None:
-        """Try; the peer hears ``linked`` or ``lost``."""
+        """Try, unless it is open or being tried; the peer hears ``linked`` or ``lost``."""
+        if self.open or self._trying:
+            return
+        self._trying = True
         self.life += 1
         life = self.life
 
         def accept() -> None:
             if life != self.life:
                 return
+            self._trying = False
             self.open = self.world.coordinator.accept(self)
             if self.open:
                 self._up_at = self._down_at = 0
@@ -137,7 +141,8 @@ class Stream(Wire):
 
     def cut(self) -> None:
         self.life += 1
-        if not self.open:
+        tried, self._trying = self._trying, False
+        if not self.open and not tried:
             return
         self.open = False
         if self.link >= 0:
