@@ -80,7 +80,7 @@ def test_the_tour(shell: Shell, spawn: Spawn) -> None:
     assert shell("call", "UPPER", stdin=b"hello\n").ok().out == "HELLO\n"
     assert shell("call", "UPPER", "-", stdin=b"hello").ok().out == "HELLO"
     lines = shell("send", stdin=b"DATA:UPPER:t1:hello\n").ok().out
-    assert lines == "ACK:RECEIVED:t1\nRESPONSE:TASK_COMPLETED:t1:HELLO\n"
+    assert lines == "ACK:RECEIVED:t1;journal=group\nRESPONSE:TASK_COMPLETED:t1:HELLO\n"
     agent.terminate()
     assert agent.wait() == 0
 
@@ -91,7 +91,7 @@ def test_calls_over_every_transport(role: Shell, transport: str) -> None:
     assert done.out == "HELLO\n"
     assert f"over {transport}" in done.err
     lines = role("--transport", transport, "send", stdin=b"DATA:UPPER:t1:hello\n").ok().out
-    assert lines == "ACK:RECEIVED:t1\nRESPONSE:TASK_COMPLETED:t1:HELLO\n"
+    assert lines == "ACK:RECEIVED:t1;journal=group\nRESPONSE:TASK_COMPLETED:t1:HELLO\n"
 
 
 def test_the_same_name_is_not_run_again(role: Shell) -> None:
@@ -300,7 +300,7 @@ def test_send_ends_when_all_has_ended(role: Shell) -> None:
 
 def test_send_without_waiting(shell: Shell) -> None:
     done = shell("send", "--no-wait", stdin=b"DATA:NOBODY:t1:hello\n").ok()
-    assert done.out == "ACK:RECEIVED:t1\n"
+    assert done.out == "ACK:RECEIVED:t1;journal=group\n"
 
 
 def test_broken_lines_do_not_stop_the_rest(role: Shell) -> None:
@@ -318,7 +318,7 @@ def test_broken_lines_do_not_stop_the_rest(role: Shell) -> None:
 def test_long_lines(role: Shell, size: int, transport: str) -> None:
     line = b"DATA:ECHO:t1:" + b"x" * size
     done = role("--transport", transport, "send", stdin=line).ok()
-    assert done.out.startswith("ACK:RECEIVED:t1\nRESPONSE:TASK_COMPLETED:t1")
+    assert done.out.startswith("ACK:RECEIVED:t1;journal=group\nRESPONSE:TASK_COMPLETED:t1")
     assert role("result", "t1").ok().out == "x" * size + "\n"
 
 
@@ -341,7 +341,7 @@ def test_the_textbook_lines(shell: Shell) -> None:
     )
     lines = shell("send", "--no-wait", stdin=text).ok().out.splitlines()
     assert [line.split(":")[:2] for line in lines] == [["ACK", "RECEIVED"]] * 3
-    assert "ACK:RECEIVED:task_id_42" in lines
+    assert "ACK:RECEIVED:task_id_42;journal=group" in lines
 
 
 def test_send_follows(role: Shell) -> None:

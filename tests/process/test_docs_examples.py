@@ -53,7 +53,7 @@ def test_the_ten_seconds_of_the_readme(
     until(lambda: len(spawn.agents()) == 1, what="the agent")
     assert spawn.run("ganglion", "call", "UPPER", stdin=b"hello\n").stdout == b"HELLO\n"
     lines = spawn.run("ganglion", "send", stdin=b"DATA:UPPER:t1:hello\n").stdout
-    assert lines == b"ACK:RECEIVED:t1\nRESPONSE:TASK_COMPLETED:t1:HELLO\n"
+    assert lines == b"ACK:RECEIVED:t1;journal=group\nRESPONSE:TASK_COMPLETED:t1:HELLO\n"
     assert b"UPPER" in spawn.run("ganglion", "status").stdout
 
 
