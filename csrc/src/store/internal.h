@@ -68,7 +68,7 @@ struct gn_store {
     pthread_mutex_t lock;
     pthread_cond_t work;
     pthread_t thread;
-    int running, stop, busy;
+    int running, stop, busy, idle;
     int new_names;           /* files were made: the directory has to be synced, too */
     int copying;             /* failing because a blob could not be copied */
     int held;                /* a blob could not be copied: the thread rests until a retry */

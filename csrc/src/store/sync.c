@@ -14,11 +14,6 @@
 
 #include "store/internal.h"
 
-void gn_sync_wake(gn_store *store)
-{
-    pthread_cond_signal(&store->work);
-}
-
 static void tell(gn_store *store)
 {
     uint64_t one = 1;
@@ -31,6 +26,15 @@ static int has_work(const gn_store *store)
 {
     return !store->hard && !store->held &&
            (store->batch > store->committed || store->olds || store->copies || store->delete_below);
+}
+
+/* It is woken when there is something to do and it sleeps for want of it: not for each batch while a sync is under way or waits for its time. */
+void gn_sync_wake(gn_store *store)
+{
+    if (store->idle && has_work(store)) {
+        store->idle = 0;
+        pthread_cond_signal(&store->work);
+    }
 }
 
 /* `group`: not before group_ms after the last one began. With the lock. */
@@ -216,8 +220,11 @@ static void *work(void *arg)
         int64_t began;
         int r, of_blob = 0;
 
-        while (!store->stop && !has_work(store))
+        while (!store->stop && !has_work(store)) {
+            store->idle = 1;
             pthread_cond_wait(&store->work, &store->lock);
+        }
+        store->idle = 0;
         if (has_work(store))
             keep_distance(store);
         if (!has_work(store)) {
@@ -260,7 +267,7 @@ void gn_sync_stop(gn_store *store)
         return;
     pthread_mutex_lock(&store->lock);
     store->stop = 1;
-    gn_sync_wake(store);
+    pthread_cond_signal(&store->work);
     pthread_mutex_unlock(&store->lock);
     pthread_join(store->thread, NULL);
     store->running = 0;
