@@ -8,7 +8,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model.native import JOURNAL, STREAM, Core
+from model.native import BLOB_KEEP, JOURNAL, STREAM, Core
 
 from ganglion.protocol._native import lib
 
@@ -298,3 +298,43 @@ def test_a_journal_that_lost_lines_still_gives_the_rest() -> None:
         b"\n".join(lines[:2] + lines[3:]), 1000 * MS
     )  # without c, but with its outcome
     assert fresh.task("c") is None
+
+
+BLOB = "0123456789abcdef" * 4
+
+
+def kept(core: Core) -> list[str]:
+    """The blobs whose copies are asked for."""
+    return [text for kind, _, text in core.effects() if kind == BLOB_KEEP]
+
+
+def test_again_with_a_blob_waits_for_a_copy_of_it() -> None:
+    """Its first sender may have died, and the blob with it, before there was one."""
+    core = by_hand()
+    a, b = core.open(STREAM), core.open(STREAM)
+    line = f"DATA:A:t1;blob={BLOB}.9:\n".encode()
+    core.feed(a, line)
+    assert kept(core) == [BLOB]
+    committed(core, seal(core))
+    core.feed(b, line)
+    assert kept(core) == [BLOB]
+    assert core.take(b) == b""
+    committed(core, seal(core))
+    assert core.take(b) == b"ACK:RECEIVED:t1;again=1\n"
+    up = agent(core)
+    core.feed(up, b"RESPONSE:TASK_COMPLETED:t1:done\n")
+    committed(core, seal(core))
+    core.feed(a, line)
+    assert kept(core) == []  # it is done: nobody will read it
+
+
+def test_after_a_restart_every_blob_in_use_gets_its_copy() -> None:
+    core = Core(epoch=3, seed=1)
+    link = core.open(STREAM)
+    core.feed(link, f"DATA:A:t1;blob={BLOB}.9:\n".encode())
+    again = restarted(core.journal(), core.now)
+    assert kept(again) == [BLOB]
+    link = again.open(STREAM)
+    again.feed(link, f"DATA:A:t1;blob={BLOB}.9:\n".encode())
+    third = restarted(again.journal(), core.now)
+    assert third.task("t1") is not None

@@ -45,11 +45,18 @@ uint32_t gn_blob_ref(gn_core *core, const char *value, size_t len)
     if (b->dropping)
         gn_list_drop(&core->blobs, DROP, &core->blob_drops, i);
     b->dropping = 0;
-    if (b->refs++ == 0 && !core->replaying) {
-        b->keeping = 1;
-        gn_list_push(&core->blobs, DROP, &core->blob_keeps, i);
-    }
+    if (b->refs++ == 0 && !core->replaying)
+        gn_blob_keep(core, i);
     return i;
+}
+
+void gn_blob_keep(gn_core *core, uint32_t blob)
+{
+    struct gn_blob *b = gn_blob_at(core, blob);
+    if (b->keeping)
+        return;
+    b->keeping = 1;
+    gn_list_push(&core->blobs, DROP, &core->blob_keeps, blob);
 }
 
 void gn_blob_unref(gn_core *core, uint32_t blob)

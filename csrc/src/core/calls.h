@@ -185,6 +185,7 @@ int gn_comma_next(const uint8_t **at, const uint8_t *end, char *dst, size_t cap,
 int gn_via_is_sane(const uint8_t *at, size_t len);
 int gn_blob_is(const char *value, size_t len);
 uint32_t gn_blob_ref(gn_core *core, const char *value, size_t len); /* GN_NIL: out of memory */
+void gn_blob_keep(gn_core *core, uint32_t blob); /* of one that is referred to: ask for its copy (again: it may have had none) */
 void gn_blob_unref(gn_core *core, uint32_t blob);
 
 /* ---- journal.c ------------------------------------------------------------------------------------------------- */
@@ -203,6 +204,7 @@ uint64_t gn_journal_pending(const gn_core *core);
 
 /* ---- checkpoint.c, replay.c ------------------------------------------------------------------------------------- */
 
+int gn_checkpoint_define(gn_core *core, struct gn_task *t); /* t as it stands, into the open batch. 0: out of memory */
 void gn_checkpoint_skip(gn_core *core, const struct gn_task *t); /* t is about to go: the walk goes on behind it */
 void gn_replay_control(gn_core *core, const struct gn_ctx *x); /* FORGET, LEASED, KEPT, CHECKPOINT */
 int gn_reason_in(const struct gn_ctx *x, int otherwise); /* reason= of a journal's line */

@@ -143,6 +143,14 @@ void gn_core_checkpoint(gn_core *core)
     pauses(core);
 }
 
+int gn_checkpoint_define(gn_core *core, struct gn_task *t)
+{
+    if (!define(core, t))
+        return 0;
+    t->batch = core->batch;
+    return 1;
+}
+
 void gn_checkpoint_skip(gn_core *core, const struct gn_task *t)
 {
     if (core->walk == t->self)

@@ -390,6 +390,9 @@ void gn_core_resume(gn_core *core, int64_t now_us)
             gn_timer_task(core, t);
         }
     }
+    for (uint32_t i = 0; i < core->blobs.high; i++) /* one that was accepted a moment before the end has no copy yet */
+        if (gn_blob_at(core, i)->refs > 0)
+            gn_blob_keep(core, i);
     core->resuming = 0;
     core->hold_until = core->all.count > 0 ? core->now + (int64_t)core->config.resume_hold_ms * GN_MS : 0;
     gn_settle(core);

@@ -65,14 +65,31 @@ static void acknowledge(gn_core *core, const struct gn_ctx *x, const struct gn_t
         gn_say_held(core, x->conn, t->batch, "ACK:RECEIVED", t, params);
 }
 
+/* The first submission's blob may have gone before there was a copy of it (its sender died, the coordinator died): this sender
+ * holds it until it is told that it is safe. Its copy is asked for, and the answer waits for a batch that follows the copy. */
+static int keep_again(gn_core *core, const struct gn_ctx *x, struct gn_task *t)
+{
+    if (t->blob == GN_NIL || gn_task_ended(t) || !(x->p.present & GN_BIT(BLOB)))
+        return 0;
+    int code = gn_journal_reserve(core, x);
+    if (code == 0 && !gn_checkpoint_define(core, t))
+        code = GN_JOURNAL;
+    if (code == 0)
+        gn_blob_keep(core, t->blob);
+    return code;
+}
+
 static void submit_again(gn_core *core, const struct gn_ctx *x, struct gn_task *t, uint64_t content)
 {
     if (t->content != content) {
         gn_reject(core, x, gn_shift_code(t, GN_EVENT_SUBMIT_READY));
         return;
     }
-    if (x->conn != GN_NIL && gn_watch_add(core, t, x->conn) != 0) {
-        gn_reject(core, x, GN_BUSY);
+    int code = keep_again(core, x, t);
+    if (code == 0 && x->conn != GN_NIL)
+        code = gn_watch_add(core, t, x->conn);
+    if (code != 0) {
+        gn_reject(core, x, code);
         return;
     }
     acknowledge(core, x, t, "again=1");

@@ -186,6 +186,8 @@ static void make_durable(gn_store *store)
             fdatasync(fd);
         close(fd);
     }
+    if (store->config.policy != GN_STORE_MEMORY)
+        fsync(store->dir_fd); /* their names, too */
 }
 
 /* The last segment, when no batch was ever written to it. */
