@@ -1,6 +1,6 @@
 /* bench_journal.c - how quickly a journal is written, checksummed, scanned and read back into a core. JSON lines.
  *
- *   bench_journal [MESSAGES [FOLDER]]     2,000,000 messages, in a folder of its own under FOLDER (/tmp)
+ *   bench_journal [MESSAGES [FOLDER]]     1,000,000 messages, in a folder of its own under FOLDER (/tmp)
  *
  * Messages are those of a working coordinator: submissions with 64 bytes of payload and outcomes with as many, in batches of
  * 64. "waiting" is a journal of submissions only; "ended" one in which each task is completed, and forgotten after a while.
@@ -167,7 +167,7 @@ static void frames(void)
 
 int main(int argc, char **argv)
 {
-    long messages = argc > 1 ? atol(argv[1]) : 2000000;
+    long messages = argc > 1 ? atol(argv[1]) : 1000000;
     uint64_t bytes;
 
     snprintf(dir, sizeof dir, "%s/gn-bench-XXXXXX", argc > 2 ? argv[2] : "/tmp");
