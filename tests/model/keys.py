@@ -37,8 +37,14 @@ class Keys:
             return
         self.turns += 1
         task.turn = self.turns
-        if task.action not in self.ready_actions:
-            self.ready_actions.append(task.action)
+        self.mark_action(task.action)
+
+    def mark_action(self, action: str) -> None:
+        if action not in self.ready_actions:
+            self.ready_actions.append(action)
+
+    def leave_queue(self, task: Task) -> None:
+        """Out of wherever a ready task stands."""
 
     def take_turn(self, task: Task) -> bool:
         """To the front of the line: it runs already. False: another one does."""
@@ -48,10 +54,15 @@ class Keys:
         if line[0].state in ("leased", "cancelling"):
             return False
         line.remove(task)
+        before = line[0]
         line.insert(0, task)
+        if before.state == "ready":
+            self.leave_queue(before)
         self.queue(task)
         return True
 
     def stand(self, task: Task) -> int:
         """Where a ready task stands, as gn_task_view says it."""
-        return 0 if task.state != "ready" else 1 if self.has_turn(task) else 2
+        if task.state != "ready":
+            return 0
+        return 3 if task.parked else 1 if self.has_turn(task) else 2

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from model.keys import Keys
+from model.limits import Limits, Meter
 from model.things import ENDED, MS, NEVER, REASONS, TEXTS, Config, Link, Peer, Task
 
 
-class Tables(Keys):
+class Tables(Limits):
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
-        self.now = 0
-        self.tasks: dict[str, Task] = {}
-        self.peers: dict[str, Peer] = {}
+        super().__init__(config)
         self.paused: set[str] = set()
         self.buried: list[Task] = []  # oldest first
         self.spent: list[Task] = []  # may make room, oldest first
@@ -24,7 +20,7 @@ class Tables(Keys):
         self.adopted = 0
         self.random = config.seed
         self.token = (config.epoch & 0xFFFFF) << 32
-        self.sequence = self.shares = self.named = 0
+        self.shares = self.named = 0
         self.settling: list[Task] = []
         self.free_agents: list[Peer] = []
         self.doomed: list[Link] = []
@@ -62,9 +58,10 @@ class Tables(Keys):
     def tick(self, now: int) -> None:
         self.now = max(self.now, now)
         while True:
-            timers: list[tuple[tuple[int, int], Task | Peer]] = [
+            things = [*self.tasks.values(), *self.peers.values(), *self.meters.values()]
+            timers: list[tuple[tuple[int, int], Task | Peer | Meter]] = [
                 (thing.timer, thing)
-                for thing in [*self.tasks.values(), *self.peers.values()]
+                for thing in things
                 if thing.timer is not None and thing.timer[0] <= self.now
             ]
             if not timers:
@@ -72,12 +69,14 @@ class Tables(Keys):
             _, thing = min(timers, key=lambda pair: pair[0])
             if isinstance(thing, Peer):
                 self.peer_due(thing)
+            elif isinstance(thing, Meter):
+                self.meter_due(thing)
             else:
                 self.task_due(thing)
             self.settle()
 
     def next_us(self) -> int:
-        things = [*self.tasks.values(), *self.peers.values()]
+        things = [*self.tasks.values(), *self.peers.values(), *self.meters.values()]
         return min((thing.timer[0] for thing in things if thing.timer), default=NEVER)
 
     def task_due(self, task: Task) -> None:
@@ -136,13 +135,20 @@ class Tables(Keys):
 
     def shift(self, task: Task, state: str) -> None:
         """Leave one state for another; what the new one needs has been set before."""
+        if state == "leased":
+            self.runs(task)
+        if task.state == "ready":
+            self.leave_queue(task)
         if not (task.state == "leased" and state == "cancelling"):
+            held = task.state in ("leased", "cancelling")
             if task.agent is not None:
                 agent, task.agent = task.agent, None
                 agent.held.remove(task)
                 self.relist(agent)
                 self.mark(agent)
             task.token = 0
+            if held:
+                self.runs_no_more(task)
         if task.state == "buried":
             self.buried.remove(task)
         task.state = state
@@ -313,8 +319,7 @@ class Tables(Keys):
     def head(self, action: str) -> Task | None:
         if action in self.paused:
             return None
-        ready = [t for t in self.tasks.values() if t.action == action and self.stand(t) == 1]
-        return min(ready, key=lambda t: (-t.prio, t.turn), default=None)
+        return self.in_queue(action)
 
     def pick(self, action: str) -> Peer | None:
         while True:
@@ -328,12 +333,13 @@ class Tables(Keys):
     def pump(self) -> None:
         while self.ready_actions:
             action = self.ready_actions.pop(0)
-            while (task := self.head(action)) and (agent := self.pick(action)):
+            while self.head(action) and (agent := self.pick(action)) and (task := self.admitted(action)):
                 self.dispatch(task, agent)
         while self.free_agents:
             agent = self.free_agents.pop(0)
             while agent.live and agent.share is not None:
-                heads = [h for action in agent.actions if (h := self.head(action))]
+                open_ones = [action for action in agent.actions if action not in self.paused]
+                heads = [h for action in open_ones if (h := self.admitted(action))]
                 if not heads:
                     break
                 if not self.room(agent.link):
@@ -348,6 +354,7 @@ class Tables(Keys):
         task.leased_at = self.now
         task.due = self.now + task.lease
         task.listed = task.missing = 0
+        self.spend(task)
         self.shift(task, "leased")
         self.hold(task, agent, self.token)
         params = {**task.params, "lease": str(task.lease // MS), "try": str(task.tries_used)}

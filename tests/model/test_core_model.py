@@ -44,9 +44,11 @@ FAULTS = {
     "tries=x": ("bad_number", "tries: at least 1, at most 65535"),
     "lease=0": ("bad_number", "lease: at least 1, at most 4294967295"),
     "via=b": ("bad_param", "via: action names (A-Z 0-9 _), a comma between two"),
+    "label=a,": ("bad_param", "label: 1 to 4 names of letters digits - _ ., a comma between two"),
     "key=": ("bad_param", "key: 1 to 64 bytes"),
     "blob=1": ("bad_param", "blob: <64 hex digits>.<bytes>"),
 }
+LIMITED = ["action/A", "action/B", "sender/p1", "sender/g1", *["label/x"] * 2, "label/y", "label/z"]
 # How often a kind of step is taken beside the others.
 KINDS = Counter(
     {
@@ -78,7 +80,8 @@ KINDS = Counter(
         "pause": 1,
         "assign": 1,
     }
-    | {"ping": 1, "nonsense": 1, "drain": 1, "beat_list": 4, "checkpoint": 1, "checkpoint_step": 3}
+    | {"ping": 1, "nonsense": 1, "drain": 1, "beat_list": 4, "limit": 4}
+    | {"limits": 1, "checkpoint": 1, "checkpoint_step": 3}
 )
 
 
@@ -209,6 +212,9 @@ class CoreAndModel(Replaying, RuleBasedStateMachine):
         assert gauges["keys"] == len({task.key for task in keyed})
         assert gauges["suspects"] == sum(peer.suspect for peer in model.peers.values())
         assert gauges["adopted"] == model.adopted
+        assert gauges["meters"] == len(model.live())
+        assert gauges["limits"] == sum(meter.limited for meter in model.meters.values())
+        assert gauges["parked"] == sum(meter.parked() for meter in model.meters.values())
         assert gauges["edges"] == len(model.edges)
         assert gauges["links"] == len(self.numbers) + 1
         for state in ("waiting", "delayed", "ready", "leased", "cancelling", *ENDED):
@@ -251,6 +257,7 @@ class CoreAndModel(Replaying, RuleBasedStateMachine):
 
     def pass_to_next(self, r: random.Random) -> None:
         if (now := self.model.next_us()) < NEVER:
+            now = -(-now // MS) * MS  # a journal tells whole ms; tokens come at any time
             self.core.tick(now)
             self.model.tick(now)
 
@@ -352,6 +359,10 @@ class CoreAndModel(Replaying, RuleBasedStateMachine):
             params["after"] = ",".join(self.a_name(r) for _ in range(r.choice([1, 1, 2, 3])))
         if r.random() < 0.35:
             params["key"] = r.choice("kkl")
+        if r.random() < 0.5:
+            params["label"] = r.choice(["x", "x", "y", "x,y", "y,x", "x,x"])
+        if r.random() < 0.5 and (link is None or link.peer is None):
+            params["from"] = r.choice(["g1", "g2"])
         name = "" if r.random() < 0.1 else r.choice(NAMES)
         action, payload = r.choice(ACTIONS), r.choice(PAYLOADS)
         if r.random() < 0.15 and self.model.tasks:  # the same again
@@ -456,9 +467,33 @@ class CoreAndModel(Replaying, RuleBasedStateMachine):
             model.reject(link, name, "no_agent")
         elif not model.has_turn(task):
             model.reject(link, name, "bad_state", "another task of its key has the turn")
+        elif limit := model.refuses(task):
+            model.reject(link, name, "busy", f"{limit.name} is at its limit")
         else:
             model.dispatch(task, peer)
             model.say(link, f"ACK:DONE:{name}")
+
+    def limit(self, r: random.Random) -> None:
+        link, model = self.a_link(r), self.model
+        name = r.choice(LIMITED)
+        rate = r.choice([0, 0, 500, 1000, 2000, 10000])
+        burst, bound = r.choice([1, 2, 3]), r.choice([0, 0, 1, 2])
+        kind, _, bare = name.partition("/")
+        given = f'"{kind}":"{bare}"'
+        if rate:
+            given += f',"rate":{rate / 1000:g},"burst":{burst}'
+        if bound:
+            given += f',"running":{bound}'
+        self.send(link, f"CONTROL:LIMIT:l:{{{given}}}")
+        if model.set_limit(name, rate, burst if rate else 1, bound):
+            model.say(link, "ACK:DONE:l")
+        else:
+            model.reject(link, "l", "busy")
+
+    def limits(self, r: random.Random) -> None:
+        link = self.a_link(r)
+        self.send(link, "CONTROL:LIMITS:l")
+        self.model.say(link, f"RESPONSE:STATE:l;ct=json:{self.model.limits()}")
 
     def ping(self, r: random.Random) -> None:
         link, payload = self.a_link(r), r.choice(PAYLOADS)

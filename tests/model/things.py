@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from model.limits import Berth
 
 MS = 1000
 NEVER = (1 << 63) - 1
@@ -40,6 +44,7 @@ class Config:
     bytes_max: int = 1 << 20
     watches_max: int = 8
     edges_max: int = 5
+    limits_max: int = 7
     peers_max: int = 4
     out_bytes_max: int = 500
     tries: int = 3
@@ -86,6 +91,7 @@ class Peer:
     since: int = 0  # when it got to its share
     heard: int = 0
     beat: int = 0
+    metered: bool = False  # it has submitted something
     timer: tuple[int, int] | None = None
 
 
@@ -110,6 +116,12 @@ class Task:
     due: int = NEVER
     delayed: bool = False
     turn: int = 0
+    ran_as: str = ""
+    sender: str = ""
+    labels: list[str] = field(default_factory=list)
+    berth: Berth | None = None
+    parked: bool = False
+    invitation: int = 0
     leased_at: int = 0
     listed: int = 0
     listed_at: int = 0

@@ -63,6 +63,7 @@ typedef struct gn_core_config {
     uint32_t links_max;         /* 4096 */
     uint32_t watches_max;       /* 2097152: who waits for which task */
     uint32_t edges_max;         /* 1048576: after= */
+    uint32_t limits_max;        /* 65536: actions, senders and labels that limits are or could be set on */
     uint32_t out_bytes_max;     /* 4 MiB: output of one link not taken yet; over it results wait in the table,
                                    and a link that goes to twice this with answers is closed (slow_peer) */
     uint32_t inline_bytes_max;  /* 65536 */
@@ -103,7 +104,7 @@ typedef struct gn_task_view {
     uint64_t token;       /* of the current lease, 0 when not leased */
     int64_t due_us;       /* next deadline, INT64_MAX when none */
     uint32_t waits_for;   /* unmet after= */
-    int stand;            /* of a ready one: 1 in its action's queue, 2 in the line of its key */
+    int stand;            /* of a ready one: 1 in its action's queue, 2 in the line of its key, 3 parked by a limit */
     uint32_t watchers;
     char action[33];
     char agent[65];       /* empty when not leased */

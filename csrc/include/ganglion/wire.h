@@ -18,6 +18,7 @@
     /* CONTROL */                                                                              \
     X(REGISTER) X(HEARTBEAT) X(BYE) X(CANCEL) X(RESULT) X(WATCH) X(PEEK) X(KICK) X(PAUSE)      \
     X(RESUME) X(STATUS) X(TASKS) X(AGENTS) X(PING) X(ASSIGN_TASK) X(DRAIN) X(HELLO)            \
+    X(LIMIT) X(LIMITS)                                                                         \
     /* CONTROL, in a journal only */                                                           \
     X(FORGET) X(LEASED) X(KEPT) X(CHECKPOINT) X(JOURNAL) X(COMMIT)                             \
     /* RESPONSE */                                                                             \
@@ -45,6 +46,7 @@
     X(VIA, "via", STR)      /* further actions, comma-separated */                             \
     X(AFTER, "after", STR)  /* tasks whose results it waits for, comma-separated */            \
     X(KEY, "key", STR)      /* tasks of one key run one at a time, in order */                 \
+    X(LABEL, "label", STR)  /* names that limits can be set on, comma-separated */             \
     X(CT, "ct", STR)        /* content type: text json msgpack f32 f64 i64 u8 ... */           \
     X(SHAPE, "shape", STR)  /* of an array, comma-separated */                                 \
     X(BLOB, "blob", STR)    /* <sha256 hex>.<bytes>: the payload is in the spool */            \
@@ -133,7 +135,7 @@ size_t gn_parse(gn_parser *parser, const uint8_t *buf, size_t len, int final,
 typedef struct gn_params {
     uint64_t present;
     uint64_t prio, ttl, delay, lease, tries, try_, token, seq, ack, keep, ts, trace, once; /* 0 when absent; prio 4 */
-    gn_span from, via, after, key, ct, shape, blob, tp, need, hops; /* raw, still percent-encoded */
+    gn_span from, via, after, key, label, ct, shape, blob, tp, need, hops; /* raw, still percent-encoded */
 } gn_params;
 
 /* Decode m's parameters. Returns 0 or a code (GN_BAD_PARAM, GN_BAD_NUMBER, GN_BAD_PERCENT). A key given twice: the last counts.

@@ -34,7 +34,7 @@ struct gn_peer *gn_peer_new(gn_core *core, const char *name, size_t len)
     p->hash = (uint32_t)gn_hash(core->config.seed, name, len);
     p->name_len = (uint8_t)len;
     memcpy(p->name, name, len);
-    p->conn = GN_NIL;
+    p->conn = p->meter = GN_NIL;
     p->share = GN_SHARE_OUT;
     p->live = 1;
     p->slots = 1;
@@ -135,6 +135,8 @@ void gn_peer_free(gn_core *core, struct gn_peer *p)
     gn_peer_unserve(core, p);
     gn_timer_peer_off(core, p);
     core->suspects -= p->suspect;
+    if (p->meter != GN_NIL)
+        gn_meter_unref(core, p->meter);
     if (p->conn != GN_NIL)
         gn_conn_at(core, p->conn)->peer = GN_NIL;
     gn_names_drop(&core->peer_names, p->hash, p->self);

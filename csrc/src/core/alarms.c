@@ -84,7 +84,8 @@ static void idle_agents(gn_core *core)
         const struct gn_peer *p = gn_peer_at(core, i);
         for (uint32_t k = 0; could_take(core, p) && k < p->serve_count; k++) {
             const struct gn_action *a = gn_action_at(core, gn_serve_at(core, p->serves[k])->action);
-            int64_t waited = a->paused ? 0 : waited_us(core, a);
+            int held = a->paused || (a->meter != GN_NIL && !gn_meter_open(core, gn_meter_at(core, a->meter)));
+            int64_t waited = held ? 0 : waited_us(core, a);
             if (waited < IDLE_US)
                 continue;
             snprintf(words, sizeof words,

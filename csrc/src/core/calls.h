@@ -20,6 +20,8 @@ GN_ACCESS(edge, edges)
 GN_ACCESS(blob, blobs)
 GN_ACCESS(key, keys)
 GN_ACCESS(tags, tags)
+GN_ACCESS(meter, meters)
+GN_ACCESS(berth, berths)
 #undef GN_ACCESS
 
 #define GN_TASK_ALL offsetof(struct gn_task, all)
@@ -51,6 +53,7 @@ void gn_unfinish_delay(gn_core *core, struct gn_task *t, int event, uint64_t del
 
 /* ---- tasks.c --------------------------------------------------------------------------------- */
 
+int gn_is_name(const char *s, size_t n); /* 1 to 64 of letters digits - _ . */
 uint32_t gn_task_find(const gn_core *core, const char *name, size_t len);
 struct gn_task *gn_task_new(gn_core *core, const char *name, size_t name_len, const char *pass, size_t pass_len,
                             const uint8_t *payload, size_t payload_len); /* NULL: bound or memory; state none */
@@ -67,7 +70,8 @@ void gn_task_hop(gn_core *core, struct gn_task *t);
 uint32_t gn_action_find(const gn_core *core, const char *name, size_t len);
 uint32_t gn_action_get(gn_core *core, const char *name, size_t len); /* makes it; GN_NIL: bound or memory */
 void gn_queue_push(gn_core *core, struct gn_task *t);
-void gn_queue_drop(gn_core *core, struct gn_task *t);
+void gn_queue_drop(gn_core *core, struct gn_task *t); /* out of wherever a ready task stands */
+void gn_queue_return(gn_core *core, struct gn_task *t); /* one that was parked: to the front, behind those that came back before */
 uint32_t gn_queue_head(const struct gn_action *a); /* the next task, or GN_NIL */
 void gn_action_mark(gn_core *core, uint32_t action);
 int gn_is_action(const char *name, size_t len);
@@ -75,14 +79,48 @@ int gn_is_action(const char *name, size_t len);
 /* ---- keys.c: key= and the other tags of a task --------------------------------------------------- */
 
 int gn_key_is_sane(const struct gn_ctx *x);
-int gn_tags_set(gn_core *core, struct gn_task *t, const struct gn_ctx *x); /* from x's key=; 0 or a code: none kept */
+int gn_label_is_sane(const struct gn_ctx *x);
+int gn_tags_set(gn_core *core, struct gn_task *t, const struct gn_ctx *x); /* from x's key= and label=; 0 or a code: none kept */
 void gn_tags_free(gn_core *core, struct gn_task *t); /* it needs them no longer; also without any */
 /* Into the line of its key, since then; nothing when it stands there, or has no key. t has tags. */
 void gn_key_claim(gn_core *core, struct gn_task *t, int64_t since);
 void gn_key_leave(gn_core *core, struct gn_task *t);            /* out of it: the next one has the turn */
 int gn_key_has_turn(const gn_core *core, const struct gn_task *t); /* or would have it; 1 without a key */
 int gn_key_take(gn_core *core, struct gn_task *t); /* to the front of the line: it runs already. 0: another one does */
-void gn_keys_resume(gn_core *core); /* after a replay, the clock being set, before ready tasks are queued anew */
+void gn_keys_resume(gn_core *core); /* after a replay, the clock being set and the edges of after= made */
+
+/* ---- meters.c: what limits are set on ------------------------------------------------------------- */
+
+const char *gn_meter_kind(int kind);
+const char *gn_meter_bare(const struct gn_meter *m, size_t *len); /* its name without the kind */
+uint32_t gn_meter_find(const gn_core *core, int kind, const char *name, size_t len);
+uint32_t gn_meter_ref(gn_core *core, int kind, const char *name, size_t len); /* makes it; GN_NIL: bound or memory */
+void gn_meter_unref(gn_core *core, uint32_t meter);
+int gn_meter_open(const gn_core *core, const struct gn_meter *m); /* a task may run under it now */
+uint64_t gn_meter_level(const gn_core *core, const struct gn_meter *m); /* whole tokens */
+uint32_t gn_meter_running(const gn_core *core, const struct gn_meter *m);
+void gn_meter_take(gn_core *core, struct gn_meter *m); /* a token */
+void gn_meter_arm(gn_core *core, struct gn_meter *m);
+void gn_meter_set(gn_core *core, struct gn_meter *m, uint64_t rate, uint64_t burst, uint32_t bound);
+void gn_limits_resume(gn_core *core); /* after a replay, the clock being set */
+
+/* ---- limits.c: who may not run now ------------------------------------------------------------------ */
+
+uint32_t gn_limits_head(gn_core *core, struct gn_action *a); /* the next task that may run; parks those that may not */
+uint32_t gn_limits_refuse(const gn_core *core, const struct gn_task *t); /* the meter that forbids it to run now, or GN_NIL */
+void gn_limits_spend(gn_core *core, const struct gn_task *t); /* it is handed out: tokens */
+void gn_limits_hold(gn_core *core, const struct gn_task *t);  /* it is about to be with an agent, or, in a replay, was */
+void gn_limits_give(gn_core *core, const struct gn_task *t);  /* it no longer is */
+void gn_berth_left(gn_core *core, struct gn_task *t, int was_parked); /* t->berth != GN_NIL, and it has left it or the queue */
+void gn_meter_due(gn_core *core, struct gn_meter *m);
+int gn_sender_set(gn_core *core, struct gn_task *t, const struct gn_ctx *x);
+void gn_sender_free(gn_core *core, struct gn_task *t);
+int gn_limit_set(gn_core *core, int kind, const char *name, size_t len, const struct gn_limit *limit); /* 0 or GN_BUSY */
+
+/* ---- verbs_limit.c ------------------------------------------------------------------------------------ */
+
+void gn_limit_row(gn_core *core, uint32_t meter);
+void gn_limits_checkpoint(gn_core *core); /* those that are set, as LIMIT lines into the journal */
 
 /* ---- timers.c --------------------------------------------------------------------------------- */
 
@@ -91,6 +129,8 @@ void gn_timer_task(gn_core *core, struct gn_task *t); /* (re)arm from due_us and
 void gn_timer_task_off(gn_core *core, struct gn_task *t);
 void gn_timer_peer(gn_core *core, struct gn_peer *p, int64_t at);
 void gn_timer_peer_off(gn_core *core, struct gn_peer *p);
+void gn_timer_meter(gn_core *core, struct gn_meter *m, int64_t at);
+void gn_timer_meter_off(gn_core *core, struct gn_meter *m);
 int gn_timer_first(const gn_core *core, struct gn_timer *out);
 
 /* ---- agents.c: peers, their actions and credits ------------------------------------------------ */
@@ -296,6 +336,8 @@ void gn_verb_result(gn_core *core, const struct gn_ctx *x);
 void gn_verb_watch(gn_core *core, const struct gn_ctx *x);
 void gn_verb_kick(gn_core *core, const struct gn_ctx *x);
 void gn_verb_pause(gn_core *core, const struct gn_ctx *x, int paused);
+void gn_verb_limit(gn_core *core, const struct gn_ctx *x);
+void gn_verb_limits(gn_core *core, const struct gn_ctx *x);
 void gn_verb_assign(gn_core *core, const struct gn_ctx *x);
 void gn_verb_register(gn_core *core, const struct gn_ctx *x);
 void gn_verb_heartbeat(gn_core *core, const struct gn_ctx *x);

@@ -36,7 +36,7 @@ static int key_ok(const gn_core *core, const struct gn_key *k)
         const struct gn_tags *g = gn_tags_at(core, i);
         const struct gn_task *t = gn_task_at(core, g->task);
         TRUE(g->in_line && g->key == k->self && t->tags == i);
-        TRUE(!gn_task_ended(t) && t->state != GN_STATE_WAITING);
+        TRUE(!gn_task_ended(t) && (t->state != GN_STATE_WAITING || t->waits == 0)); /* its delay was over before a restart */
         TRUE(t->state != GN_STATE_READY || (t->stand == GN_STAND_LINE) == (i != k->line.head));
         TRUE(i == k->line.head || (t->state != GN_STATE_LEASED && t->state != GN_STATE_CANCELLING));
     }
@@ -48,6 +48,7 @@ static int tags_ok(const gn_core *core, const struct gn_task *t)
     const struct gn_tags *g = gn_tags_at(core, t->tags);
     TRUE(g->self == t->tags && g->task == t->self);
     TRUE(g->key == GN_NIL || gn_key_at(core, g->key)->name_len > 0);
+    TRUE(g->labels <= GN_LABELS_MAX && (g->key != GN_NIL || g->labels > 0 || core->config.limits_max == core->meters.live));
     int must = t->state == GN_STATE_READY || t->state == GN_STATE_LEASED || t->state == GN_STATE_CANCELLING;
     TRUE(g->key == GN_NIL || g->in_line || !must);
     return 0;
@@ -79,12 +80,18 @@ static int holding(const gn_core *core)
     return core->replaying || core->now < core->hold_until;
 }
 
+static int lacks_slots(const gn_core *core, const struct gn_meter *m)
+{
+    return m->bound > 0 && gn_meter_running(core, m) >= m->bound;
+}
+
 static int action_ok(const gn_core *core, const struct gn_action *a)
 {
     uint32_t queued = 0, sum = 0, listed = 0;
     for (int p = 0; p < GN_PRIOS; p++) {
         SUB(list_ok(&core->tasks, GN_TASK_Q, &a->queue[p]));
         TRUE((a->prios >> p & 1) == (a->queue[p].head != GN_NIL));
+        TRUE(a->front[p] == GN_NIL || (gn_task_at(core, a->front[p])->stand == GN_STAND_QUEUE && gn_task_at(core, a->front[p])->prio == p));
         queued += a->queue[p].count;
         for (uint32_t i = a->queue[p].head; i != GN_NIL; i = gn_task_at(core, i)->q.next)
             TRUE(gn_task_at(core, i)->prio == p && gn_task_at(core, i)->state == GN_STATE_READY &&
@@ -105,7 +112,8 @@ static int action_ok(const gn_core *core, const struct gn_action *a)
     TRUE(sum == a->tasks);
     TRUE(!a->marked || holding(core));
     /* Nobody idles beside work. */
-    if (queued > 0 && !a->paused && !holding(core))
+    const struct gn_meter *m = a->meter == GN_NIL ? NULL : gn_meter_at(core, a->meter);
+    if (queued > 0 && !a->paused && !holding(core) && (m == NULL || !(m->timer || lacks_slots(core, m))))
         for (int s = 0; s < GN_SHARES; s++)
             for (uint32_t i = a->share[s].head; i != GN_NIL; i = gn_serve_at(core, i)->node.next)
                 TRUE(!gn_out_room(core, gn_conn_at(core, gn_peer_at(core, gn_serve_at(core, i)->peer)->conn)));
@@ -228,6 +236,98 @@ static int due_ok(const gn_core *core)
     return 0;
 }
 
+/* ---- limits ---- */
+
+/* What is parked is of this action and meter; with room at the meter one that is as urgent is back in the queue. */
+static int berth_ok(const gn_core *core, const struct gn_meter *m, const struct gn_berth *b, uint32_t *parked)
+{
+    TRUE(b->meter == m->self && (b->prios | b->invited) != 0);
+    for (int p = 0; p < GN_PRIOS; p++) {
+        SUB(list_ok(&core->tasks, GN_TASK_Q, &b->parked[p]));
+        TRUE((b->prios >> p & 1) == (b->parked[p].head != GN_NIL));
+        *parked += b->parked[p].count;
+        for (uint32_t i = b->parked[p].head; i != GN_NIL; i = gn_task_at(core, i)->q.next) {
+            const struct gn_task *t = gn_task_at(core, i);
+            TRUE(t->state == GN_STATE_READY && t->stand == GN_STAND_PARKED && t->berth == b->self && t->prio == p);
+            TRUE(t->action == b->action);
+        }
+    }
+    int invited = b->prios != 0 && b->invited >> (31 - __builtin_clz(b->prios)) != 0;
+    TRUE(b->prios == 0 || invited || m->timer || lacks_slots(core, m));
+    return 0;
+}
+
+static int meter_ok(const gn_core *core, const struct gn_meter *m)
+{
+    uint32_t parked = 0;
+    SUB(list_ok(&core->berths, offsetof(struct gn_berth, on_meter), &m->berths));
+    TRUE(m->refs > 0 && gn_meter_find(core, m->kind, m->name + strlen(gn_meter_kind(m->kind)) + 1,
+                                      m->name_len - strlen(gn_meter_kind(m->kind)) - 1) == m->self);
+    TRUE(m->rate == 0 || m->level <= m->burst * UINT64_C(1000000000));
+    TRUE(!m->timer || (m->rate > 0 && core->timers.heap[m->heap_at].id == GN_TIMED_ID(GN_TIMED_METER, m->self)));
+    TRUE(m->kind != GN_METER_ACTION || gn_action_at(core, m->action)->meter == m->self);
+    for (uint32_t i = m->berths.head; i != GN_NIL; i = gn_berth_at(core, i)->on_meter.next)
+        SUB(berth_ok(core, m, gn_berth_at(core, i), &parked));
+    TRUE(parked == m->parked);
+    TRUE(parked == 0 || gn_meter_open(core, m) || m->timer || lacks_slots(core, m));
+    return 0;
+}
+
+/* A task in its action's queue on the invitation of a berth is the only one of its priority. */
+static int invited_ok(const gn_core *core)
+{
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < core->berths.high; i++)
+        if ((gn_berth_at(core, i)->prios | gn_berth_at(core, i)->invited) != 0)
+            bits += (uint32_t)__builtin_popcount(gn_berth_at(core, i)->invited);
+    for (uint32_t i = core->all.head; i != GN_NIL; i = gn_task_at(core, i)->all.next) {
+        const struct gn_task *t = gn_task_at(core, i);
+        TRUE(t->berth == GN_NIL || t->stand == GN_STAND_PARKED || t->stand == GN_STAND_QUEUE);
+        if (t->stand == GN_STAND_QUEUE && t->berth != GN_NIL) {
+            TRUE(gn_berth_at(core, t->berth)->invited >> t->prio & 1);
+            bits--;
+        }
+    }
+    TRUE(bits == 0);
+    return 0;
+}
+
+static uint32_t under(const struct gn_task *t, const struct gn_tags *g, uint32_t meter)
+{
+    uint32_t n = t->sender == meter;
+    for (int i = 0; g != NULL && i < g->labels; i++)
+        n += g->label[i] == meter;
+    return n;
+}
+
+/* Running tasks and references are what a walk finds. */
+static int meters_ok(const gn_core *core)
+{
+    uint32_t live = 0, limits = 0, parked = 0;
+    for (uint32_t k = 0; k < core->meters.high; k++) {
+        const struct gn_meter *m = gn_meter_at(core, k);
+        if (m->name_len == 0)
+            continue;
+        uint32_t running = 0, refs = m->rate > 0 || m->bound > 0;
+        live++;
+        limits += refs;
+        parked += m->parked;
+        SUB(meter_ok(core, m));
+        for (uint32_t i = core->all.head; i != GN_NIL; i = gn_task_at(core, i)->all.next) {
+            const struct gn_task *t = gn_task_at(core, i);
+            uint32_t n = under(t, t->tags == GN_NIL ? NULL : gn_tags_at(core, t->tags), k);
+            refs += n;
+            running += t->state == GN_STATE_LEASED || t->state == GN_STATE_CANCELLING ? n : 0;
+        }
+        for (uint32_t i = 0; i < core->peers.high; i++)
+            refs += gn_peer_at(core, i)->live && gn_peer_at(core, i)->meter == k;
+        TRUE(running == m->running && refs == m->refs);
+    }
+    TRUE(live == core->meters.live && live == core->meter_names.count);
+    TRUE(limits == core->limits && parked == core->parked);
+    return invited_ok(core);
+}
+
 static uint32_t in_queues(const gn_core *core)
 {
     uint32_t n = 0;
@@ -274,6 +374,7 @@ int gn_core_check(const gn_core *core)
     SUB(list_ok(&core->conns, offsetof(struct gn_conn, holding), &core->holding));
     SUB(due_ok(core));
     SUB(keys_ok(core));
+    SUB(meters_ok(core));
     for (uint32_t i = 0; i < core->actions.high; i++)
         if (gn_action_at(core, i)->name_len > 0)
             SUB(action_ok(core, gn_action_at(core, i)));

@@ -52,6 +52,13 @@ static void books(const gn_core *core, const struct gn_task *t, struct line *l)
     time_us(l, "ttl", t->ttl_us);
     if (gn_task_ended(t))
         time_us(l, "ended", t->ended_us);
+    if (t->sender != GN_NIL) {
+        size_t len;
+        const char *from = gn_meter_bare(gn_meter_at(core, t->sender), &len);
+        text(l, "from", from, len);
+    }
+    if (t->tags != GN_NIL && gn_tags_at(core, t->tags)->in_line)
+        time_us(l, "since", gn_tags_at(core, t->tags)->since_us);
     if (t->flags & GN_TASK_LOGGED && t->token != 0)
         number(l, "token", t->token);
     if (t->state == GN_STATE_BURIED)
@@ -141,6 +148,7 @@ void gn_core_checkpoint(gn_core *core)
     core->walk_end = core->serial + 1;
     mark(core, "begin");
     pauses(core);
+    gn_limits_checkpoint(core);
 }
 
 int gn_checkpoint_define(gn_core *core, struct gn_task *t)

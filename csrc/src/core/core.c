@@ -16,6 +16,7 @@ void gn_core_defaults(gn_core_config *config)
         .links_max = 4096,
         .watches_max = 1u << 21,
         .edges_max = 1u << 20,
+        .limits_max = 65536,
         .out_bytes_max = 4u << 20,
         .inline_bytes_max = GN_INLINE_BYTES_MAX,
         .tries = 3,
@@ -40,7 +41,8 @@ static int sane(const gn_core_config *c)
            c->actions_max <= INDEX_MAX && c->peers_max > 0 && c->peers_max <= INDEX_MAX / GN_SERVES_MAX && c->links_max > 0 &&
            c->links_max <= INDEX_MAX && c->watches_max > 0 && c->watches_max < GN_NIL && c->edges_max > 0 &&
            c->edges_max < GN_NIL && c->out_bytes_max > 0 && c->inline_bytes_max >= 16384 &&
-           c->inline_bytes_max <= GN_INLINE_BYTES_MAX && c->tries > 0 && c->tries <= GN_TRIES_MAX && c->lease_ms > 0 &&
+           c->inline_bytes_max <= GN_INLINE_BYTES_MAX && c->limits_max > 0 && c->limits_max <= INDEX_MAX && c->tries > 0 &&
+           c->tries <= GN_TRIES_MAX && c->lease_ms > 0 &&
            c->agent_timeout_ms > 0;
 }
 
@@ -58,6 +60,8 @@ static int make_tables(gn_core *core)
            gn_pool_open(&core->blobs, sizeof(struct gn_blob), INDEX_MAX * 2 + 2) && /* those to be dropped too */
            gn_pool_open(&core->keys, sizeof(struct gn_key), INDEX_MAX) &&
            gn_pool_open(&core->tags, sizeof(struct gn_tags), INDEX_MAX) &&
+           gn_pool_open(&core->meters, sizeof(struct gn_meter), INDEX_MAX) &&
+           gn_pool_open(&core->berths, sizeof(struct gn_berth), INDEX_MAX) && /* each holds a task or invited one */
            gn_timers_reserve(core);
 }
 
@@ -117,7 +121,7 @@ void gn_core_free(gn_core *core)
     free_contents(core);
     struct gn_pool *pools[] = {&core->tasks, &core->actions, &core->serves, &core->peers,
                                &core->conns, &core->watches, &core->edges,  &core->blobs,
-                               &core->keys,  &core->tags};
+                               &core->keys,  &core->tags,    &core->meters, &core->berths};
     for (size_t i = 0; i < sizeof pools / sizeof *pools; i++)
         gn_pool_close(pools[i]);
     free(core->task_names.slot);
@@ -125,6 +129,7 @@ void gn_core_free(gn_core *core)
     free(core->peer_names.slot);
     free(core->blob_names.slot);
     free(core->key_names.slot);
+    free(core->meter_names.slot);
     free(core->timers.heap);
     free(core->kept);
     free(core->journal.p);
@@ -185,6 +190,8 @@ static void control(gn_core *core, const struct gn_ctx *x)
     case GN_VERB_PING: ping(core, x); break;
     case GN_VERB_ASSIGN_TASK: gn_verb_assign(core, x); break;
     case GN_VERB_DRAIN: gn_verb_drain(core, x); break;
+    case GN_VERB_LIMIT: gn_verb_limit(core, x); break;
+    case GN_VERB_LIMITS: gn_verb_limits(core, x); break;
     default: gn_reject(core, x, GN_UNKNOWN_VERB);
     }
 }
@@ -213,7 +220,7 @@ static void response(gn_core *core, const struct gn_ctx *x)
 static int replayable(const gn_msg *m)
 {
     return m->type == GN_DATA || m->type == GN_RESPONSE || m->verb == GN_VERB_CANCEL || m->verb == GN_VERB_KICK ||
-           m->verb == GN_VERB_PAUSE || m->verb == GN_VERB_RESUME;
+           m->verb == GN_VERB_PAUSE || m->verb == GN_VERB_RESUME || m->verb == GN_VERB_LIMIT;
 }
 
 static void carry_out(gn_core *core, const struct gn_ctx *x)
@@ -274,6 +281,15 @@ static void message(gn_core *core, struct gn_conn *in, const uint8_t *buf, const
             x.peer = gn_peer_find(core, from->name, from->len);
         if (x.peer != GN_NIL && x.conn == GN_NIL)
             x.conn = gn_peer_at(core, x.peer)->conn;
+    }
+    if (in->kind == GN_LINK_JOURNAL) { /* each line stands alone */
+        from->len = 0;
+        if (m->type == GN_DATA && m->code == 0)
+            read_from(&x, from);
+    }
+    if (x.peer == GN_NIL && gn_is_name(from->name, from->len)) {
+        x.from = from->name;
+        x.from_len = from->len;
     }
     if (x.peer != GN_NIL)
         gn_peer_heard(core, gn_peer_at(core, x.peer));
@@ -359,6 +375,7 @@ void gn_core_tick(gn_core *core, int64_t now_us)
         uint32_t i = GN_TIMED_INDEX(timer.id);
         switch (GN_TIMED_WHAT(timer.id)) {
         case GN_TIMED_PEER: gn_peer_due(core, gn_peer_at(core, i)); break;
+        case GN_TIMED_METER: gn_meter_due(core, gn_meter_at(core, i)); break;
         default: gn_task_due(core, gn_task_at(core, i));
         }
         gn_settle(core);

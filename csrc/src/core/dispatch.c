@@ -53,6 +53,8 @@ int gn_dispatch(gn_core *core, struct gn_task *t, struct gn_peer *p)
     }
     if (p == NULL)
         gn_key_take(core, t); /* the journal says it ran: so it had the turn */
+    else if (core->limits > 0)
+        gn_limits_spend(core, t);
     t->agent = p == NULL ? GN_NIL : p->self;
     t->token = ++core->token;
     t->tries_used++;
@@ -76,16 +78,16 @@ int gn_dispatch(gn_core *core, struct gn_task *t, struct gn_peer *p)
 static void pump_action(gn_core *core, struct gn_action *a)
 {
     uint32_t task, peer;
-    while ((task = gn_queue_head(a)) != GN_NIL && (peer = gn_agent_pick(core, a)) != GN_NIL)
+    while (gn_queue_head(a) != GN_NIL && (peer = gn_agent_pick(core, a)) != GN_NIL && (task = gn_limits_head(core, a)) != GN_NIL)
         gn_dispatch(core, gn_task_at(core, task), gn_peer_at(core, peer));
 }
 
 /* Among the heads of the queues p serves: the most urgent, then the one that became ready first. */
-static uint32_t best_for(const gn_core *core, const struct gn_peer *p)
+static uint32_t best_for(gn_core *core, const struct gn_peer *p)
 {
     uint32_t best = GN_NIL;
     for (uint32_t i = 0; i < p->serve_count; i++) {
-        uint32_t head = gn_queue_head(gn_action_at(core, gn_serve_at(core, p->serves[i])->action));
+        uint32_t head = gn_limits_head(core, gn_action_at(core, gn_serve_at(core, p->serves[i])->action));
         if (head == GN_NIL)
             continue;
         const struct gn_task *t = gn_task_at(core, head), *b = best == GN_NIL ? NULL : gn_task_at(core, best);

@@ -32,6 +32,11 @@
 #define GN_PRIOS (GN_PRIO_MAX + 1)
 #define GN_BLOB_HEX 64
 #define GN_TURN_BYTES_MAX 64             /* of key=, decoded */
+#define GN_LABELS_MAX 4                  /* of one task */
+#define GN_METER_BYTES_MAX (8 + GN_TASK_BYTES_MAX) /* "sender/" and a name */
+#define GN_RATE_MAX UINT64_C(1000000000) /* thousandths of a token a second */
+#define GN_BURST_MAX UINT64_C(1000000)
+#define GN_RUNNING_MAX UINT64_C(1000000)
 /* Parameters passed on must leave room in a header for all the coordinator adds: the longest verb or action,
  * a full name, lease, try, token, len, or from and ts in the journal. */
 #define GN_PASS_BYTES_MAX 750
@@ -110,7 +115,7 @@ enum gn_timer_kind { GN_TIMER_OFF, GN_TIMER_HEAP, GN_TIMER_LEASE, GN_TIMER_KEEP 
 #define GN_TASK_LOGGED 256 /* its lease stands in the journal */
 
 /* Where a ready task stands, by its node q. */
-enum gn_stand { GN_STAND_NONE, GN_STAND_QUEUE, GN_STAND_LINE };
+enum gn_stand { GN_STAND_NONE, GN_STAND_QUEUE, GN_STAND_LINE, GN_STAND_PARKED };
 
 struct gn_task {
     struct gn_node all;   /* core->all: order of acceptance */
@@ -125,6 +130,8 @@ struct gn_task {
     uint32_t blob;        /* of its payload or result */
     uint32_t heap_at;     /* place in the timer heap */
     uint32_t tags;        /* its key and labels, or GN_NIL */
+    uint32_t sender;      /* the meter of who submitted it, or GN_NIL */
+    uint32_t berth;       /* parked there, or in the queue on its invitation; else GN_NIL */
     uint32_t needs;       /* first edge to a task it waits for or runs after */
     struct gn_list needed_by; /* edges from tasks that wait for this one or run after it: its result is kept */
     uint32_t waits;       /* unmet ones among needs */
@@ -166,6 +173,8 @@ struct gn_action {
     uint16_t prios;                      /* bit p: queue p is not empty */
     uint64_t shares;                     /* bit s: share s is not empty */
     struct gn_list queue[GN_PRIOS];      /* ready tasks, by gn_task.q */
+    uint32_t front[GN_PRIOS];            /* last of those at the queue's head that were parked before, or GN_NIL */
+    uint32_t meter;                      /* of its limit, or GN_NIL */
     struct gn_list share[GN_SHARES];     /* agents with a free slot, by gn_serve.node */
     struct gn_list buried;               /* by gn_task.q, oldest first */
     uint32_t agents;
@@ -187,8 +196,40 @@ struct gn_key {
 struct gn_tags {
     struct gn_node line; /* key->line */
     uint32_t self, task, key;
-    uint8_t in_line;
+    uint32_t label[GN_LABELS_MAX]; /* meters */
+    uint8_t labels, in_line;
     int64_t since_us;    /* when it joined the line */
+};
+
+enum gn_meter_kind { GN_METER_ACTION, GN_METER_SENDER, GN_METER_LABEL, GN_METER_KINDS };
+
+/* What a limit is or can be set on. There as long as somebody refers to it: a limit, a peer, a task that may run (again). */
+struct gn_meter {
+    struct gn_list berths;
+    uint32_t self, hash, refs, heap_at;
+    uint32_t action;            /* of kind action */
+    uint32_t running, parked;   /* tasks; running is not counted for kind action */
+    uint32_t bound;             /* of those running; 0: none */
+    uint64_t rate;              /* thousandths of a token a second; 0: no bucket */
+    uint64_t burst, level;      /* tokens; thousand-millionths of one, at level_us */
+    int64_t level_us;
+    uint64_t timer_seq;
+    int64_t timer_at;
+    uint8_t kind, timer, name_len; /* 0: not live */
+    char name[GN_METER_BYTES_MAX + 1]; /* "label/openai" */
+};
+
+/* The tasks of one action that wait at one meter. */
+struct gn_berth {
+    struct gn_node on_meter;
+    uint32_t self, meter, action;
+    uint16_t prios, invited; /* bit p: parked[p] is not empty; a task of it is back in the queue */
+    struct gn_list parked[GN_PRIOS]; /* by gn_task.q */
+};
+
+struct gn_limit {
+    uint64_t rate, burst;
+    uint32_t running;
 };
 
 /* One agent serving one action. */
@@ -217,6 +258,7 @@ struct gn_peer {
     char *info;          /* what it registered with, JSON */
     uint32_t info_len;
     struct gn_list held; /* tasks, by gn_task.q */
+    uint32_t meter;      /* of its submissions, once there was one */
     uint64_t timer_seq;
     int64_t timer_at;
     int64_t heard_us;    /* any message */
@@ -281,7 +323,7 @@ struct gn_blob {
 /* ---- timers.c ------------------------------------------------------------------------------ */
 
 /* Whose deadline it is: the high bits of an id in the heap. An index has the other 24 (INDEX_MAX in core.c). */
-enum gn_timed { GN_TIMED_TASK, GN_TIMED_PEER };
+enum gn_timed { GN_TIMED_TASK, GN_TIMED_PEER, GN_TIMED_METER };
 #define GN_TIMED_SHIFT 24
 #define GN_TIMED_ID(what, index) ((uint32_t)(what) << GN_TIMED_SHIFT | (index))
 #define GN_TIMED_WHAT(id) ((int)((id) >> GN_TIMED_SHIFT))
@@ -322,6 +364,9 @@ struct gn_text {
     X(watches, core->watches.live, core->config.watches_max)                               \
     X(edges, core->edges.live, core->config.edges_max)                                     \
     X(keys, core->keys.live, core->config.tasks_max)                                       \
+    X(meters, core->meters.live, core->config.limits_max)                                  \
+    X(limits, core->limits, 0)                                                             \
+    X(parked, core->parked, 0)                                                             \
     X(blobs, core->blobs.live, 0)                                                          \
     X(out_bytes, core->out_bytes, 0)                                                       \
     X(journal_bytes, core->journal.len, 0)                                                 \
@@ -353,8 +398,8 @@ struct gn_core {
     int64_t now; /* us */
     uint64_t random;
     uint64_t token, serial, turn, named;
-    struct gn_pool tasks, actions, serves, peers, conns, watches, edges, blobs, keys, tags;
-    struct gn_names task_names, action_names, peer_names, blob_names, key_names;
+    struct gn_pool tasks, actions, serves, peers, conns, watches, edges, blobs, keys, tags, meters, berths;
+    struct gn_names task_names, action_names, peer_names, blob_names, key_names, meter_names;
     struct gn_timers timers;
     struct gn_list all, spent, dirty, effects, event_conns, blob_drops, blob_keeps, holding;
     uint32_t settle_head, settle_tail;
@@ -362,6 +407,7 @@ struct gn_core {
     uint32_t actions_head, actions_tail;  /* marked: got a ready task, were resumed, ... */
     uint32_t agents_head, agents_tail;    /* marked: got a free slot, room, ... */
     uint64_t bytes, out_bytes;
+    uint32_t limits, parked; /* limits that are set; tasks parked by one */
     uint32_t unfinished, results, agents, suspects;
     uint32_t count[16];
     uint8_t draining, drained, replaying, resuming, failing;
@@ -386,6 +432,8 @@ struct gn_ctx {
     uint32_t conn; /* where answers go, or GN_NIL */
     uint32_t peer; /* the sender, when registered, or GN_NIL */
     uint32_t link; /* where it came in */
+    const char *from; /* who says to have sent it, when that is no registered peer */
+    size_t from_len;
 };
 
 #include "core/calls.h"

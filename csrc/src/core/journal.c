@@ -84,7 +84,10 @@ void gn_journal_message(gn_core *core, const struct gn_ctx *x, struct gn_task *t
     ptrdiff_t with = gn_pairs_copy(params, (size_t)n, cap, gn_chars(x->buf, m->params), m->params.len, drop);
     if (with >= 0)
         n = with; /* else an outcome with a full header: its parameters are the agent's remarks */
-    append(core, verb, verb_len, name, name_len, params, stamp(core, params, (size_t)n, cap, x->peer), m->flags & GN_MSG_LEN,
+    n = (ptrdiff_t)stamp(core, params, (size_t)n, cap, x->peer);
+    if (x->from_len > 0 && (with = gn_pairs_put(params, (size_t)n, cap, "from", x->from, x->from_len)) >= 0)
+        n = with;
+    append(core, verb, verb_len, name, name_len, params, (size_t)n, m->flags & GN_MSG_LEN,
            m->flags & GN_MSG_PAYLOAD ? gn_chars(x->buf, m->payload) : NULL, m->payload.len);
     if (t != NULL)
         t->batch = core->batch;

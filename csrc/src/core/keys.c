@@ -1,4 +1,5 @@
-/* keys.c - key=: tasks of one key run one at a time, in the order in which they became ready the first time.
+/* keys.c - the tags of a task: its labels, and key=: tasks of one key run one at a time, in the order in which they became
+ * ready the first time.
  *
  * Each key has a line of the tasks that have become ready and not ended; the first of them has the turn, whatever state
  * its retries and legs take it to. Those behind it are ready, but stand in the line and not in the queue of their action.
@@ -57,30 +58,88 @@ static void key_unref(gn_core *core, uint32_t key)
     gn_pool_give(&core->keys, key);
 }
 
-int gn_tags_set(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
+/* The next label of x: 1; 0 after the last; -1 when that is none. */
+static int next_label(const uint8_t **at, const uint8_t *end, char *name, size_t *len)
+{
+    int more = gn_comma_next(at, end, name, GN_TASK_BYTES_MAX, len);
+    return more > 0 && !gn_is_name(name, *len) ? -1 : more;
+}
+
+int gn_label_is_sane(const struct gn_ctx *x)
+{
+    const uint8_t *at = x->buf + x->p.label.off, *end = at + x->p.label.len;
+    char name[GN_TASK_BYTES_MAX];
+    size_t len;
+    int more, n = 0;
+    while ((more = next_label(&at, end, name, &len)) > 0)
+        n++;
+    return more == 0 && n > 0 && n <= GN_LABELS_MAX;
+}
+
+static int set_key(gn_core *core, struct gn_tags *g, const struct gn_ctx *x)
 {
     char name[GN_TURN_BYTES_MAX];
     ptrdiff_t n = decode(x, (uint8_t *)name);
     if (n < 0)
         return GN_BAD_PARAM;
-    uint32_t tags = gn_pool_take(&core->tags), key = tags == GN_NIL ? GN_NIL : key_get(core, name, (size_t)n);
-    if (key == GN_NIL) {
-        if (tags != GN_NIL)
-            gn_pool_give(&core->tags, tags);
+    uint32_t key = key_get(core, name, (size_t)n);
+    if (key == GN_NIL)
         return GN_BUSY;
-    }
     gn_key_at(core, key)->refs++;
-    *gn_tags_at(core, tags) = (struct gn_tags){.self = tags, .task = t->self, .key = key};
-    t->tags = tags;
+    g->key = key;
     return 0;
+}
+
+/* Each once. In a replay a name too many goes unlimited. */
+static int set_labels(gn_core *core, struct gn_tags *g, const struct gn_ctx *x)
+{
+    const uint8_t *at = x->buf + x->p.label.off, *end = at + x->p.label.len;
+    char name[GN_TASK_BYTES_MAX];
+    size_t len;
+    int more;
+    while ((more = next_label(&at, end, name, &len)) > 0 && g->labels < GN_LABELS_MAX) {
+        uint32_t meter = gn_meter_ref(core, GN_METER_LABEL, name, len);
+        int i = 0;
+        if (meter == GN_NIL && core->replaying)
+            continue;
+        if (meter == GN_NIL)
+            return GN_BUSY;
+        while (i < g->labels && g->label[i] != meter)
+            i++;
+        if (i < g->labels)
+            gn_meter_unref(core, meter);
+        else
+            g->label[g->labels++] = meter;
+    }
+    return more < 0 ? GN_BAD_PARAM : 0;
+}
+
+int gn_tags_set(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
+{
+    uint32_t tags = gn_pool_take(&core->tags);
+    if (tags == GN_NIL)
+        return GN_BUSY;
+    struct gn_tags *g = gn_tags_at(core, tags);
+    *g = (struct gn_tags){.self = tags, .task = t->self, .key = GN_NIL};
+    t->tags = tags;
+    int code = x->p.present & GN_BIT(KEY) ? set_key(core, g, x) : 0;
+    if (code == 0 && x->p.present & GN_BIT(LABEL))
+        code = set_labels(core, g, x);
+    if (code != 0)
+        gn_tags_free(core, t);
+    return code;
 }
 
 void gn_tags_free(gn_core *core, struct gn_task *t)
 {
     if (t->tags == GN_NIL)
         return;
+    struct gn_tags *g = gn_tags_at(core, t->tags);
     gn_key_leave(core, t);
-    key_unref(core, gn_tags_at(core, t->tags)->key);
+    if (g->key != GN_NIL)
+        key_unref(core, g->key);
+    for (int i = 0; i < g->labels; i++)
+        gn_meter_unref(core, g->label[i]);
     gn_pool_give(&core->tags, t->tags);
     t->tags = GN_NIL;
 }
@@ -101,7 +160,7 @@ static void settle_first(gn_core *core, struct gn_task *before, struct gn_task *
 {
     if (before == after)
         return;
-    if (before != NULL && before->state == GN_STATE_READY && before->stand == GN_STAND_QUEUE) {
+    if (before != NULL && before->state == GN_STATE_READY && before->stand != GN_STAND_LINE) {
         gn_queue_drop(core, before);
         before->stand = GN_STAND_LINE;
     }

@@ -15,15 +15,6 @@ struct claim {
     uint64_t token;
 };
 
-static int is_name(const uint8_t *s, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= '0' && s[i] <= '9') || s[i] == '-' ||
-              s[i] == '_' || s[i] == '.'))
-            return 0;
-    return n > 0 && n <= GN_TASK_BYTES_MAX;
-}
-
 /* The next <task>=<token> of a list: 1; 0 at its end; -1 when that is none. */
 static int next_claim(const uint8_t **at, const uint8_t *end, struct claim *out)
 {
@@ -32,7 +23,7 @@ static int next_claim(const uint8_t **at, const uint8_t *end, struct claim *out)
     const uint8_t *stop = memchr(*at, ',', (size_t)(end - *at));
     const uint8_t *last = stop == NULL ? end : stop;
     const uint8_t *equals = memchr(*at, '=', (size_t)(last - *at));
-    if (equals == NULL || !is_name(*at, (size_t)(equals - *at)) ||
+    if (equals == NULL || !gn_is_name((const char *)*at, (size_t)(equals - *at)) ||
         !gn_read_u64((const char *)equals + 1, (size_t)(last - equals - 1), &out->token) || (stop != NULL && stop + 1 == end))
         return -1;
     out->name = (const char *)*at;

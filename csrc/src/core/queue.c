@@ -29,7 +29,7 @@ static int reclaim(gn_core *core)
 {
     for (uint32_t i = 0; i < core->actions.high; i++) {
         struct gn_action *a = gn_action_at(core, i);
-        if (a->name_len == 0 || a->tasks > 0 || a->agents > 0 || a->paused || a->marked)
+        if (a->name_len == 0 || a->tasks > 0 || a->agents > 0 || a->paused || a->marked || a->meter != GN_NIL)
             continue;
         gn_names_drop(&core->action_names, a->hash, i);
         gn_pool_give(&core->actions, i);
@@ -54,6 +54,8 @@ uint32_t gn_action_get(gn_core *core, const char *name, size_t len)
     memcpy(a->name, name, len);
     for (int p = 0; p < GN_PRIOS; p++)
         a->queue[p] = GN_LIST_EMPTY;
+    memset(a->front, 0xff, sizeof a->front); /* GN_NIL */
+    a->meter = GN_NIL;
     for (int s = 0; s < GN_SHARES; s++)
         a->share[s] = GN_LIST_EMPTY;
     a->buried = GN_LIST_EMPTY;
@@ -80,12 +82,29 @@ void gn_queue_drop(gn_core *core, struct gn_task *t)
 {
     int stand = t->stand;
     t->stand = GN_STAND_NONE;
-    if (stand != GN_STAND_QUEUE)
+    if (stand != GN_STAND_QUEUE) {
+        if (stand == GN_STAND_PARKED)
+            gn_berth_left(core, t, 1);
         return;
+    }
     struct gn_action *a = gn_action_at(core, t->action);
+    if (a->front[t->prio] == t->self)
+        a->front[t->prio] = t->q.prev;
     gn_list_drop(&core->tasks, GN_TASK_Q, &a->queue[t->prio], t->self);
     if (a->queue[t->prio].head == GN_NIL)
         a->prios &= (uint16_t)~(1u << t->prio);
+    if (t->berth != GN_NIL)
+        gn_berth_left(core, t, 0);
+}
+
+void gn_queue_return(gn_core *core, struct gn_task *t)
+{
+    struct gn_action *a = gn_action_at(core, t->action);
+    gn_list_put(&core->tasks, GN_TASK_Q, &a->queue[t->prio], t->self, a->front[t->prio]);
+    a->front[t->prio] = t->self;
+    a->prios |= (uint16_t)(1u << t->prio);
+    t->stand = GN_STAND_QUEUE;
+    gn_action_mark(core, t->action);
 }
 
 uint32_t gn_queue_head(const struct gn_action *a)

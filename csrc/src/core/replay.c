@@ -19,7 +19,9 @@ struct gn_kept {
     uint64_t serial, content, token;
     uint32_t tries_max, used, lease_ms, keep_ms;
     uint16_t flags;
-    int64_t accepted, entered, due, ttl, ended;
+    int64_t accepted, entered, due, ttl, ended, since;
+    char from[GN_TASK_BYTES_MAX];
+    size_t from_len;
     char hops[GN_HEADER_BYTES_MAX];
     size_t hops_len;
     uint8_t words[GN_WORDS_BYTES_MAX];
@@ -108,6 +110,8 @@ static void keep_books(gn_core *core, const struct gn_ctx *x)
     k->due = time_us(x, "due", GN_NEVER);
     k->ttl = time_us(x, "ttl", GN_NEVER);
     k->ended = time_us(x, "ended", core->now);
+    k->since = time_us(x, "since", GN_NEVER);
+    k->from_len = word(x, "from", k->from, sizeof k->from);
     k->hops_len = word(x, "hops", k->hops, sizeof k->hops);
     k->words_len = x->m->payload.len < sizeof k->words ? x->m->payload.len : sizeof k->words;
     memcpy(k->words, x->buf + x->m->payload.off, k->words_len);
@@ -134,8 +138,10 @@ static struct gn_task *make(gn_core *core, const struct gn_ctx *x, const struct 
     t->action = action;
     if (x->p.present & GN_BIT(BLOB) && gn_blob_is(gn_chars(x->buf, x->p.blob), x->p.blob.len))
         t->blob = gn_blob_ref(core, gn_chars(x->buf, x->p.blob), x->p.blob.len);
-    if (!done && x->p.present & GN_BIT(KEY))
+    if (!done && x->p.present & (GN_BIT(KEY) | GN_BIT(LABEL)))
         gn_tags_set(core, t, x); /* without memory for it: it goes without its turn */
+    if (!done && gn_is_name(k->from, k->from_len))
+        t->sender = gn_meter_ref(core, GN_METER_SENDER, k->from, k->from_len);
     t->prio = (uint8_t)(done ? GN_PRIO_DEFAULT : x->p.prio);
     return t;
 }
@@ -163,6 +169,8 @@ static void fill(gn_core *core, struct gn_task *t, const struct gn_kept *k)
 /* Through the table, as ever, to the state it was in. */
 static void bring(gn_core *core, struct gn_task *t, const struct gn_kept *k)
 {
+    if (t->tags != GN_NIL && k->since != GN_NEVER)
+        gn_key_claim(core, t, k->since);
     gn_shift(core, t, k->state == GN_STATE_WAITING ? GN_EVENT_SUBMIT_WAITING
                       : k->state == GN_STATE_DELAYED ? GN_EVENT_SUBMIT_DELAYED
                                                      : GN_EVENT_SUBMIT_READY);
@@ -378,6 +386,7 @@ void gn_core_resume(gn_core *core, int64_t now_us)
     core->kept = NULL;
     core->replaying = 0;
     core->resuming = 1;
+    gn_limits_resume(core);
     put_in_order(core);
     put_ended_in_order(core, last);
     for (uint32_t i = core->all.head; i != GN_NIL; i = gn_task_at(core, i)->all.next) {
@@ -393,6 +402,7 @@ void gn_core_resume(gn_core *core, int64_t now_us)
     for (uint32_t i = 0; i < core->blobs.high; i++) /* one that was accepted a moment before the end has no copy yet */
         if (gn_blob_at(core, i)->refs > 0)
             gn_blob_keep(core, i);
+    gn_keys_resume(core);
     core->resuming = 0;
     core->hold_until = core->all.count > 0 ? core->now + (int64_t)core->config.resume_hold_ms * GN_MS : 0;
     gn_settle(core);

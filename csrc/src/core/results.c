@@ -5,7 +5,7 @@
 
 /* Of an outcome's parameters, what is for the coordinator alone. */
 #define OUTCOME_DROP (GN_TAKEN_OUT | GN_BIT(VIA) | GN_BIT(AFTER) | GN_BIT(PRIO) | GN_BIT(TTL) | GN_BIT(TRIES) | \
-                      GN_BIT(TRACE) | GN_BIT(NEED) | GN_BIT(KEY))
+                      GN_BIT(TRACE) | GN_BIT(NEED) | GN_BIT(KEY) | GN_BIT(LABEL))
 #define CONTENT (GN_BIT(CT) | GN_BIT(SHAPE) | GN_BIT(BLOB))
 #define LEN_ROOM 12 /* ";len=65536" and the colon behind it */
 

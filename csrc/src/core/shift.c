@@ -27,6 +27,7 @@ static void leave(gn_core *core, struct gn_task *t, int next)
         if (next != GN_STATE_CANCELLING) {
             t->token = 0;
             t->flags &= (uint16_t)~GN_TASK_LOGGED;
+            gn_limits_give(core, t);
         }
         break;
     case GN_STATE_BURIED:
@@ -149,6 +150,8 @@ int gn_shift(gn_core *core, struct gn_task *t, int event)
         return cell.code; /* next < 0 cannot happen: gn_core_check and the model look for its traces */
     int before = t->state;
     uint32_t agent = t->agent;
+    if (cell.next == GN_STATE_LEASED)
+        gn_limits_hold(core, t);
     if (before != GN_STATE_NONE) {
         leave(core, t, cell.next);
     } else {
@@ -167,6 +170,8 @@ int gn_shift(gn_core *core, struct gn_task *t, int event)
     }
     if (t->tags != GN_NIL)
         retag(core, t);
+    if (t->state == GN_STATE_DONE || t->state == GN_STATE_CANCELLED)
+        gn_sender_free(core, t);
     gn_result_spent(core, t);
     if (core->event_conns.count > 0) {
         uint32_t now_with = t->agent;

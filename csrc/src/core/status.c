@@ -14,7 +14,7 @@ static uint64_t ms(int64_t us)
 
 static void say_text(gn_core *core, const struct gn_ctx *x, const char *next, size_t next_len)
 {
-    char params[32 + GN_TASK_BYTES_MAX] = "ct=json";
+    char params[32 + GN_METER_BYTES_MAX] = "ct=json";
     if (next_len > 0) {
         memcpy(params + 7, ";next=", 6);
         memcpy(params + 13, next, next_len);
@@ -183,6 +183,19 @@ void gn_verb_agents(gn_core *core, const struct gn_ctx *x)
     page(core, x, &core->peers, agent_name, put_agent, "]");
 }
 
+static const char *limit_name(const gn_core *core, uint32_t i)
+{
+    const struct gn_meter *m = gn_meter_at(core, i);
+    return m->name_len > 0 && (m->rate > 0 || m->bound > 0) ? m->name : NULL;
+}
+
+void gn_verb_limits(gn_core *core, const struct gn_ctx *x)
+{
+    core->text.len = 0;
+    gn_text_str(&core->text, "[");
+    page(core, x, &core->meters, limit_name, gn_limit_row, "]");
+}
+
 /* ---- tasks ------------------------------------------------------------------------------------------ */
 
 static void task_members(gn_core *core, const struct gn_task *t)
@@ -227,6 +240,10 @@ void gn_verb_peek(gn_core *core, const struct gn_ctx *x)
         gn_member_number(text, "due_ms", ms(due));
     if (t->stand == GN_STAND_LINE)
         gn_member_string(text, "held_by", "key", 3);
+    if (t->stand == GN_STAND_PARKED) {
+        const struct gn_meter *m = gn_meter_at(core, gn_berth_at(core, t->berth)->meter);
+        gn_member_string(text, "held_by", m->name, m->name_len);
+    }
     gn_member_number(text, "waits_for", t->waits);    gn_member_number(text, "watchers", t->watchers.count);
     size_t shown = t->payload_len < GN_PEEK_BYTES ? t->payload_len : GN_PEEK_BYTES;
     gn_member_string(text, "payload", (const char *)gn_task_payload(t), shown);

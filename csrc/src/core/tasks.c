@@ -18,6 +18,15 @@ static const struct {
 const char *gn_reason_word(int reason) { return REASONS[reason].word; }
 const char *gn_reason_text(int reason) { return REASONS[reason].text; }
 
+int gn_is_name(const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= '0' && s[i] <= '9') || s[i] == '-' ||
+              s[i] == '_' || s[i] == '.'))
+            return 0;
+    return n > 0 && n <= GN_TASK_BYTES_MAX;
+}
+
 static const char *name_of(const gn_core *core, uint32_t i, size_t *len)
 {
     const struct gn_task *t = gn_task_at(core, i);
@@ -35,7 +44,7 @@ static void enlist(gn_core *core, struct gn_task *t, const char *name, size_t na
 {
     t->hash = (uint32_t)gn_hash(core->config.seed, name, name_len);
     t->action = t->next_action = t->agent = t->blob = t->heap_at = GN_NIL;
-    t->needs = t->settle_next = t->tags = GN_NIL;
+    t->needs = t->settle_next = t->tags = t->sender = t->berth = GN_NIL;
     t->needed_by = t->watchers = GN_LIST_EMPTY;
     t->due_us = t->ttl_us = GN_NEVER;
     t->accepted_us = t->entered_us = core->now;
@@ -78,6 +87,7 @@ void gn_task_free(gn_core *core, struct gn_task *t)
     gn_checkpoint_skip(core, t);
     gn_deps_drop(core, t);
     gn_tags_free(core, t);
+    gn_sender_free(core, t);
     while (t->watchers.head != GN_NIL)
         gn_watch_free(core, gn_watch_at(core, t->watchers.head));
     gn_blob_unref(core, t->blob);

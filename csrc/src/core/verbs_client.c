@@ -1,4 +1,5 @@
 /* verbs_client.c - what clients ask: submit, cancel, result, watch, kick, pause, assign. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/internal.h"
@@ -41,7 +42,7 @@ static int check(const gn_core *core, const struct gn_ctx *x)
         return GN_BAD_PARAM;
     if (p->present & GN_BIT(BLOB) && !gn_blob_is(gn_chars(x->buf, p->blob), p->blob.len))
         return GN_BAD_PARAM;
-    if (p->present & GN_BIT(KEY) && !gn_key_is_sane(x))
+    if ((p->present & GN_BIT(KEY) && !gn_key_is_sane(x)) || (p->present & GN_BIT(LABEL) && !gn_label_is_sane(x)))
         return GN_BAD_PARAM;
     (void)core;
     return 0;
@@ -152,8 +153,10 @@ static int prepare(gn_core *core, const struct gn_ctx *x, const char *name, size
     if (t == NULL)
         return GN_BUSY;
     t->action = action;
-    if (x->p.present & GN_BIT(KEY))
+    if (x->p.present & (GN_BIT(KEY) | GN_BIT(LABEL)))
         code = gn_tags_set(core, t, x);
+    if (code == 0)
+        code = gn_sender_set(core, t, x);
     if (code == 0 && x->p.present & GN_BIT(AFTER))
         code = gn_deps_add(core, t, x->buf + x->p.after.off, x->p.after.len);
     if (code == 0 && x->conn != GN_NIL)
@@ -405,6 +408,14 @@ void gn_verb_assign(gn_core *core, const struct gn_ctx *x)
     if (code == 0 && !gn_key_has_turn(core, t)) {
         static const char WORDS[] = "another task of its key has the turn";
         gn_reject_words(core, x, GN_BAD_STATE, WORDS, sizeof WORDS - 1);
+        return;
+    }
+    uint32_t limit = code == 0 ? gn_limits_refuse(core, t) : GN_NIL;
+    if (limit != GN_NIL) {
+        char words[GN_METER_BYTES_MAX + 32];
+        const struct gn_meter *m = gn_meter_at(core, limit);
+        int n = snprintf(words, sizeof words, "%s is at its limit", m->name);
+        gn_reject_words(core, x, GN_BUSY, words, (size_t)n);
         return;
     }
     if (code == 0 && !gn_dispatch(core, t, gn_peer_at(core, i)))

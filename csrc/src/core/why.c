@@ -81,6 +81,8 @@ static size_t bad_param(const gn_core *core, const struct gn_ctx *x, char *dst)
         return put(dst, 0, "blob: <64 hex digits>.<bytes>");
     if (x->p.present & GN_BIT(KEY) && x->m->type == GN_DATA && !gn_key_is_sane(x))
         return put(dst, 0, "key: 1 to 64 bytes");
+    if (x->p.present & GN_BIT(LABEL) && x->m->type == GN_DATA && !gn_label_is_sane(x))
+        return put(dst, 0, "label: 1 to 4 names of letters digits - _ ., a comma between two");
     if (x->p.present & GN_BIT(AFTER) && (n = after(core, x, GN_BAD_PARAM, dst)) > 0)
         return n;
     return x->p.present & GN_BIT(AFTER) && x->m->type != GN_DATA ? put(dst, 0, "after: there is no via= to go on to") : 0;

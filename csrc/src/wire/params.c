@@ -98,7 +98,7 @@ static const struct place places[GN_PARAM_COUNT] = {
     TEXT(FROM, from),               TEXT(VIA, via),                  TEXT(AFTER, after),
     TEXT(CT, ct),                   TEXT(SHAPE, shape),              TEXT(BLOB, blob),
     TEXT(TP, tp),                   TEXT(NEED, need),                TEXT(HOPS, hops),
-    TEXT(KEY, key),
+    TEXT(KEY, key),                 TEXT(LABEL, label),
 };
 
 static int store(gn_params *out, const uint8_t *buf, int param, gn_span value)
