@@ -11,6 +11,7 @@
 #define SLOT 512
 #define REGISTER "CONTROL:REGISTER:ag:{\"actions\":[\"X\"],\"run\":\"r1\"}\n"
 #define WELCOME(epoch) "ACK:WELCOME:ag;epoch=" epoch ":{\"inline\":65536,\"heartbeat_ms\":150}\n"
+#define PONG(epoch) "ACK:PONG:ag;epoch=" epoch "\n"
 
 /* The coordinator's side. */
 static int coordinator, inbox;
@@ -36,6 +37,7 @@ static void expect(const char *begin, const char *pong)
         if (pong && !strncmp(said, "CONTROL:HEARTBEAT:", 18))
             say(pong);
     }
+    fprintf(stderr, "wanted %s, last %s\n", begin, said);
     CHECK(!"nothing of the kind came");
 }
 
@@ -146,7 +148,8 @@ static void test_register_task_answer(void)
         say(task);
         expect(done, "ACK:PONG:ag;epoch=7\n");
     }
-    say("CONTROL:CANCEL:t1;token=1\n");
+    say("CONTROL:CANCEL:t1;token=1\n"); /* it was answered: nobody is told */
+    say("CONTROL:DRAIN:ag\n");
     UNTIL(takers[0].controls + takers[1].controls + takers[2].controls == 1);
     CHECK(takers[0].tasks + takers[1].tasks + takers[2].tasks == 500);
     getrusage(RUSAGE_SELF, &before);
@@ -310,6 +313,101 @@ static void test_registers_again(void)
     close_queues();
 }
 
+/* The next heartbeat; the one before it may have left before what this one is to say. */
+static void expect_list(const char *list, const char *pong)
+{
+    for (int i = 0; i < 10; i++) {
+        expect("CONTROL:HEARTBEAT:ag", NULL);
+        say(pong);
+        if (strstr(said, list))
+            return;
+    }
+    CHECK(!"no such list came");
+}
+
+/* Tasks received and not answered are in every heartbeat, and in the first one to a new coordinator. */
+static void test_list_of_leases(void)
+{
+    uint8_t buf[4096];
+    gn_msg m[4];
+    gn_runtime *rt;
+
+    open_queues();
+    rt = start(NULL);
+    expect("CONTROL:REGISTER:ag;from=ag:{\"actions\"", NULL);
+    say(WELCOME("1"));
+    expect_list(";token=0;from=ag:\n", PONG("1"));
+    say("DATA:X:t1;token=5:a\nDATA:X:t1;token=6:a\n");
+    expect_list(";token=6;from=ag:t1=", PONG("1"));
+    CHECK(strstr(said, "t1=5") && strstr(said, "t1=6"));
+    CHECK(gn_runtime_send(rt, (const uint8_t *)"RESPONSE:PROGRESS:t1;token=6:x\nRESPONSE:TASK_FAILED:t1;token=5:x\n", 64, PATIENCE_MS) == 64);
+    expect_list(";token=6;from=ag:t1=6\n", PONG("1"));
+    say("CONTROL:CANCEL:t1;token=5\nCONTROL:CANCEL:t1;token=6\n");
+    CHECK(gn_runtime_take_wanted(rt, &(gn_wanted){GN_TAKE_OTHERS, NULL, 0}, m, 4, buf, sizeof buf, PATIENCE_MS, 0) == 1);
+    CHECK(m[0].verb == GN_VERB_CANCEL && gn_runtime_take(rt, m, 4, buf, sizeof buf, PATIENCE_MS, 0) == 2);
+    say("DATA:X:t9;token=7:half of a message that will never be whole");
+    say("\nCONTROL:HELLO:ag;epoch=2\n");
+    expect("CONTROL:REGISTER:ag;from=ag:{\"holds\":1,\"actions\":[\"X\"],\"run\":\"r1\"}\n", NULL);
+    say(WELCOME("2"));
+    expect_list(";token=0;from=ag:t1=6\n", PONG("2"));
+    say("DATA:X:t10;token=3:b\n");
+    CHECK(gn_runtime_take(rt, m, 4, buf, sizeof buf, PATIENCE_MS, 0) == 1 && payload_is(buf, m, "b"));
+    CHECK(stats(rt).reconnects == 0);
+    gn_runtime_free(rt);
+    close_queues();
+}
+
+/* Is the last heartbeat of the datagram one without more=1? */
+static int ends_a_list(void)
+{
+    const char *last = said, *next;
+
+    while ((next = strstr(last + 1, "CONTROL:HEARTBEAT:")))
+        last = next;
+    return !strstr(last, ";more=1");
+}
+
+/* What does not fit one message goes on in the next: each lease once, and only the last part is without more=1. */
+static void test_list_in_parts(void)
+{
+    enum { TASKS = 150 };
+    int seen[TASKS] = {0}, parts = 0;
+    gn_runtime *rt;
+    char line[128];
+
+    open_queues();
+    rt = start(NULL);
+    expect("CONTROL:REGISTER:ag", NULL);
+    say("ACK:WELCOME:ag;epoch=1:{\"heartbeat_ms\":400}\n");
+    for (int i = 0; i < TASKS; i++) {
+        snprintf(line, sizeof line, "DATA:X:a-task-with-a-rather-long-name-%d;token=%d:a\n", i, i + 1);
+        say(line);
+    }
+    do { /* up to the end of a list, then a whole one */
+        expect("CONTROL:HEARTBEAT:ag", NULL);
+        if (ends_a_list())
+            say(PONG("1"));
+    } while (!ends_a_list() || !strstr(said, ";token=150"));
+    do {
+        expect("CONTROL:HEARTBEAT:ag", NULL);
+        for (const char *at = said; (at = strstr(at, "name-")); at++)
+            seen[atoi(at + 5)]++;
+        parts++;
+    } while (!ends_a_list());
+    for (int i = 0; i < TASKS; i++)
+        CHECK(seen[i] == 1);
+    CHECK(parts > TASKS * 40 / SLOT); /* datagrams: the last two parts may share one */
+    for (int i = 0; i < TASKS; i++) {
+        int n = snprintf(line, sizeof line, "RESPONSE:TASK_RELEASED:a-task-with-a-rather-long-name-%d;token=%d:\n", i, i + 1);
+
+        CHECK(gn_runtime_send(rt, (const uint8_t *)line, (size_t)n, PATIENCE_MS) == n);
+        expect("RESPONSE:TASK_RELEASED:", "ACK:PONG:ag;epoch=1\n");
+    }
+    expect_list(";token=150;from=ag:\n", PONG("1"));
+    gn_runtime_free(rt);
+    close_queues();
+}
+
 static void *send_line(void *rt)
 {
     CHECK(gn_runtime_send(rt, (const uint8_t *)"DATA:X:late:x\n", 14, PATIENCE_MS) == 14);
@@ -408,6 +506,8 @@ int main(void)
     test_takers_of_different_kinds();
     test_window();
     test_registers_again();
+    test_list_of_leases();
+    test_list_in_parts();
     test_socket_comes_back();
     puts("test_runtime: ok");
     return 0;

@@ -7,6 +7,7 @@
 #define GN_LINK_AGENT_H
 
 #include "ganglion/runtime.h"
+#include "link/held.h"
 #include "link/internal.h"
 #include "link/ring.h"
 
@@ -16,8 +17,11 @@
 struct gn_runtime {
     gn_runtime_config config;
     uint8_t *register_line;
-    char beat[512];          /* the heartbeat line */
-    size_t beat_len;
+    size_t register_body;    /* where the line's JSON begins, behind its brace; 0: nowhere */
+    char beat_head[512];     /* the heartbeat line, up to its own parameters */
+    size_t beat_head_len;
+    uint8_t *beat;           /* what is sent: register line or heartbeats with the list; the thread's own */
+    size_t beat_len, beat_cap;
     int queue;               /* 1: queues, 0: a socket */
     gn_link *link;
     int self_mqd;            /* our own inbox, to wake the one who is blocked in it; -1 with a socket */
@@ -32,6 +36,7 @@ struct gn_runtime {
     pthread_cond_t opened;   /* connected again, or closed, or nobody is inside any more */
     struct gn_ring tasks;    /* DATA */
     struct gn_ring others;   /* all else that is for handlers: CONTROL, ACK, RESPONSE */
+    struct gn_held held;     /* the leases of this agent */
     uint32_t generation;     /* of the connection */
     int fd;                  /* the coordinator's queue or socket; -1: none */
     int open;                /* fd is there and REGISTER has been sent on it */
@@ -46,6 +51,7 @@ struct gn_runtime {
     int closed, stopped;
 
     int want_register, connected;
+    int said_holds;          /* the last REGISTER did: a list is waited for */
     int64_t open_at_us, register_at_us, beat_at_us; /* next time each may or must be done */
     int64_t answer_us;       /* when the coordinator last answered, or was last connected to */
     int64_t heartbeat_us, backoff_us;
@@ -55,6 +61,9 @@ struct gn_runtime {
 /* connect.c. The lock is held; connect releases it while it waits for others. */
 void gn_runtime_lost(gn_runtime *rt, uint32_t generation); /* this connection is of no use any longer */
 void gn_runtime_connect(gn_runtime *rt);                   /* try to open the coordinator again */
+/* beat.c. Make rt->beat: the heartbeat with the list of what is held, in as many parts as it takes; or the REGISTER. */
+void gn_runtime_write_beat(gn_runtime *rt);
+void gn_runtime_write_register(gn_runtime *rt);
 void gn_runtime_duties(gn_runtime *rt);                    /* open, register, heartbeat: whatever is due */
 int64_t gn_runtime_next_duty(const gn_runtime *rt);
 /* An answer for the runtime itself: 1, dealt with; 0: for a handler. */

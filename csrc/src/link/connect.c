@@ -9,7 +9,8 @@
 
 #include "link/agent.h"
 
-#define BACKOFF_US 50000          /* first pause between attempts to open; doubled up to a heartbeat */
+#define BACKOFF_US 25000          /* first pause between attempts to open; doubled up to RETRY_US */
+#define RETRY_US 100000
 #define REGISTER_PAUSE_US 200000  /* many outcomes may be refused at once: register once for all of them */
 #define SEND_US 100000            /* a full queue may hold the thread up that long */
 #define LOST_BEATS 3
@@ -73,7 +74,7 @@ void gn_runtime_connect(gn_runtime *rt)
 
     now = gn_mono_us();
     if (fd < 0) {
-        rt->backoff_us = smaller(rt->backoff_us ? 2 * rt->backoff_us : BACKOFF_US, rt->heartbeat_us);
+        rt->backoff_us = smaller(rt->backoff_us ? 2 * rt->backoff_us : BACKOFF_US, RETRY_US);
         rt->open_at_us = now + rt->backoff_us;
         return;
     }
@@ -99,14 +100,15 @@ static void send_register(gn_runtime *rt)
     int64_t now;
 
     rt->want_register = rt->connected = 0; /* before: the WELCOME may be read before we have the lock again */
+    gn_runtime_write_register(rt);
     pthread_mutex_unlock(&rt->lock);
-    r = gn_link_send_until(rt->link, rt->register_line, rt->config.register_len, gn_mono_us() + SEND_US);
+    r = gn_link_send_until(rt->link, rt->beat, rt->beat_len, gn_mono_us() + SEND_US);
     pthread_mutex_lock(&rt->lock);
     now = gn_mono_us();
     rt->register_at_us = now + smaller(REGISTER_PAUSE_US, rt->heartbeat_us);
     if ((r < 0 && r != -EAGAIN && r != -EINTR) || silent_too_long(rt)) /* perhaps nobody empties this queue any more */
         gn_runtime_lost(rt, generation);
-    if (r != (ptrdiff_t)rt->config.register_len || generation != rt->generation) {
+    if (r != (ptrdiff_t)rt->beat_len || !r || generation != rt->generation) {
         rt->want_register = 1;
         return;
     }
@@ -147,8 +149,9 @@ static void send_beat(gn_runtime *rt)
         rt->want_register = 1;
         return;
     }
+    gn_runtime_write_beat(rt);
     pthread_mutex_unlock(&rt->lock);
-    r = gn_link_send_until(rt->link, (const uint8_t *)rt->beat, rt->beat_len, gn_mono_us() + SEND_US);
+    r = gn_link_send_until(rt->link, rt->beat, rt->beat_len, gn_mono_us() + SEND_US);
     pthread_mutex_lock(&rt->lock);
     if (r > 0)
         rt->stats.heartbeats++;
@@ -209,9 +212,12 @@ static void welcome(gn_runtime *rt, const uint8_t *base, const gn_msg *m)
     static const char key[] = "\"heartbeat_ms\":";
     const uint8_t *payload = base + m->payload.off, *end = payload + m->payload.len;
     const uint8_t *at = memmem(payload, m->payload.len, key, sizeof key - 1);
+    uint64_t epoch = epoch_of(base, m);
 
     rt->connected = 1;
-    rt->stats.epoch = epoch_of(base, m);
+    if (epoch != rt->stats.epoch)
+        rt->held.newest = 0; /* nothing has come from this run of the coordinator yet */
+    rt->stats.epoch = epoch;
     if (at) {
         uint64_t ms;
 
@@ -222,8 +228,8 @@ static void welcome(gn_runtime *rt, const uint8_t *base, const gn_msg *m)
         ms = ms < HEARTBEAT_MS_MIN ? HEARTBEAT_MS_MIN : ms > HEARTBEAT_MS_MAX ? HEARTBEAT_MS_MAX : ms;
         rt->heartbeat_us = (int64_t)ms * 1000;
     }
-    if (rt->beat_at_us > gn_mono_us() + rt->heartbeat_us) {
-        rt->beat_at_us = gn_mono_us() + rt->heartbeat_us;
+    if (rt->said_holds || rt->beat_at_us > gn_mono_us() + rt->heartbeat_us) {
+        rt->beat_at_us = rt->said_holds ? 0 : gn_mono_us() + rt->heartbeat_us;
         gn_runtime_nudge(rt->wake_thread);
     }
 }
@@ -232,6 +238,18 @@ static void register_again(gn_runtime *rt)
 {
     if (rt->want_register)
         return;
+    rt->want_register = 1;
+    gn_runtime_nudge(rt->wake_thread);
+}
+
+/* A new run of the coordinator says so. Its queue may be another one of the same name. */
+static void hello(gn_runtime *rt)
+{
+    if (queue_was_replaced(rt)) {
+        gn_runtime_lost(rt, rt->generation);
+        return;
+    }
+    rt->register_at_us = 0;
     rt->want_register = 1;
     gn_runtime_nudge(rt->wake_thread);
 }
@@ -255,6 +273,13 @@ int gn_runtime_answer(gn_runtime *rt, const uint8_t *base, const gn_msg *m)
         welcome(rt, base, m);
         return 1;
     }
+    if (m->verb == GN_VERB_HELLO) {
+        rt->answer_us = gn_mono_us();
+        hello(rt);
+        return 1;
+    }
+    if (m->verb == GN_VERB_CANCEL && gn_held_lacks(&rt->held, base, m))
+        return 1; /* its outcome and this met on their way */
     if (m->verb == GN_VERB_REJECTED && m->payload.len >= sizeof unknown - 1 &&
         !memcmp(base + m->payload.off, unknown, sizeof unknown - 1)) {
         rt->answer_us = gn_mono_us();

@@ -44,6 +44,7 @@ struct gn_link {
     int brisk;            /* the last wait was a short one */
     int ended;            /* the stream's end was read */
     _Atomic uint32_t restarts, restarts_seen; /* the other end began anew: drop what is half received */
+    size_t hello_len;     /* queues: a HELLO stands behind in_end, from the one that comes after */
 };
 
 int64_t gn_mono_us(void);

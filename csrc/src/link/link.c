@@ -115,7 +115,7 @@ static void forget_half(gn_link *link)
     if (restarts == link->restarts_seen)
         return;
     link->restarts_seen = restarts;
-    link->in_start = link->in_end = 0;
+    link->in_start = link->in_end = link->hello_len = 0;
     link->parser = (gn_parser){0};
     link->more = link->ended = 0;
 }
@@ -197,6 +197,32 @@ static size_t parse(gn_link *link, gn_msg *out, size_t cap)
     return n;
 }
 
+/* A coordinator that begins says HELLO in a datagram of its own, which starts with an LF. Whatever is half received came
+ * from the one before it. No part of a longer message is taken for it: all parts but the last fill a slot, and a
+ * last part that is this very datagram costs its own message alone. */
+static int is_hello(const gn_link *link, const uint8_t *datagram, size_t len)
+{
+    static const char begin[] = "\nCONTROL:HELLO:";
+    size_t head = sizeof begin - 1;
+
+    return len > head && len < link->read_bytes && !memcmp(datagram, begin, head) &&
+           memchr(datagram + head, '\n', len - head) == datagram + len - 1;
+}
+
+/* As parse; when all that stands before a HELLO has been taken, what is left of it is dropped, and the HELLO comes. */
+static size_t parse_up_to_hello(gn_link *link, gn_msg *out, size_t cap)
+{
+    size_t n = parse(link, out, cap);
+
+    if (n == cap || !link->hello_len)
+        return n;
+    link->parser = (gn_parser){0};
+    link->in_start = link->in_end;
+    link->in_end += link->hello_len;
+    link->hello_len = 0;
+    return n + parse(link, out + n, cap - n);
+}
+
 /* Room for one more read behind what is left. */
 static void make_room(gn_link *link)
 {
@@ -220,7 +246,10 @@ static ptrdiff_t read_some(gn_link *link, int64_t deadline_us)
         forget_half(link);
         memmove(link->in, link->in + at, (size_t)n);
     }
-    link->in_end += (size_t)n;
+    if (link->queue && is_hello(link, link->in + link->in_end, (size_t)n))
+        link->hello_len = (size_t)n;
+    else
+        link->in_end += (size_t)n;
     return n;
 }
 
@@ -229,7 +258,7 @@ static void drain(gn_link *link)
 {
     if (!link->queue)
         return;
-    while (link->in_cap - link->in_end >= link->read_bytes && read_some(link, 0) > 0)
+    while (!link->hello_len && link->in_cap - link->in_end >= link->read_bytes && read_some(link, 0) > 0)
         ;
 }
 
@@ -261,7 +290,7 @@ static ptrdiff_t receive(gn_link *link, gn_msg *out, size_t cap, int64_t deadlin
 
     if (link->queue)
         forget_half(link);
-    if (link->more && (n = parse(link, out, cap)))
+    if ((link->more || link->hello_len) && (n = parse_up_to_hello(link, out, cap)))
         return (ptrdiff_t)n;
     for (;;) {
         ptrdiff_t r;
@@ -276,7 +305,7 @@ static ptrdiff_t receive(gn_link *link, gn_msg *out, size_t cap, int64_t deadlin
             return r;
         else if (cap > 1)
             drain(link);
-        n = parse(link, out, cap);
+        n = parse_up_to_hello(link, out, cap);
         if (n || link->woken)
             return (ptrdiff_t)n;
     }

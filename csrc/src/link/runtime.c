@@ -66,6 +66,8 @@ ptrdiff_t gn_runtime_receive(gn_runtime *rt, int64_t deadline_us)
         rt->handed++;
         if (gn_ring_push(msgs[i].type == GN_DATA ? &rt->tasks : &rt->others, &msgs[i], base))
             return -ENOMEM;
+        if (msgs[i].type == GN_DATA)
+            gn_held_take(&rt->held, base, &msgs[i]);
     }
     if (n < 0 && !rt->queue) {
         gn_runtime_lost(rt, generation);
@@ -297,6 +299,14 @@ static void mark_lost(gn_runtime *rt, uint32_t generation)
     pthread_mutex_unlock(&rt->lock);
 }
 
+/* Their outcomes have left: those leases are over. */
+static void forget_sent(gn_runtime *rt, const uint8_t *buf, size_t len)
+{
+    pthread_mutex_lock(&rt->lock);
+    gn_held_sent(&rt->held, buf, len);
+    pthread_mutex_unlock(&rt->lock);
+}
+
 static int64_t slice(int64_t deadline_us)
 {
     int64_t now;
@@ -320,12 +330,14 @@ ptrdiff_t gn_runtime_send(gn_runtime *rt, const uint8_t *buf, size_t len, int ti
         if (r)
             break;
         r = gn_link_send_until(rt->link, buf + sent, len - sent, slice(deadline_us));
-        if (r > 0)
+        if (r > 0) {
+            forget_sent(rt, buf + sent, (size_t)r);
             sent += (size_t)r;
-        else if (r == -EPIPE || r == -ECONNRESET || r == -ENOTCONN || r == -EBADF)
+        } else if (r == -EPIPE || r == -ECONNRESET || r == -ENOTCONN || r == -EBADF) {
             mark_lost(rt, generation);
-        else if (r != -EAGAIN || late(deadline_us))
+        } else if (r != -EAGAIN || late(deadline_us)) {
             break;
+        }
     }
     return sent ? (ptrdiff_t)sent : r;
 }
@@ -344,6 +356,19 @@ void gn_runtime_close(gn_runtime *rt)
     gn_runtime_nudge(rt->wake_receiver);
     if (rt->self_mqd >= 0)
         mq_send(rt->self_mqd, "\n", 1, 0); /* a full inbox blocks nobody */
+}
+
+/* Where the JSON of the register line goes on behind its brace; 0: there is none. */
+static size_t body_of(const gn_runtime_config *config)
+{
+    gn_parser parser = {0};
+    gn_msg m;
+    size_t used;
+
+    if (gn_parse(&parser, config->register_line, config->register_len, 1, &m, 1, &used) != 1 || m.code ||
+        !m.payload.len || config->register_line[m.payload.off] != '{')
+        return 0;
+    return (size_t)m.payload.off + 1;
 }
 
 static int fill(gn_runtime *rt, const gn_runtime_config *config)
@@ -369,6 +394,7 @@ static int fill(gn_runtime *rt, const gn_runtime_config *config)
         return -1;
     if (config->register_len)
         memcpy(rt->register_line, config->register_line, config->register_len);
+    rt->register_body = body_of(config);
     rt->heartbeat_us = (int64_t)(config->heartbeat_ms ? config->heartbeat_ms : 1000) * 1000;
     rt->answer_us = rt->left_us = gn_mono_us();
     if (rt->queue)
@@ -379,8 +405,8 @@ static int fill(gn_runtime *rt, const gn_runtime_config *config)
     rt->link->counting = 1;
     gn_link_spin(rt->link, config->spin_us);
     rt->link->wake_fd = rt->queue ? -1 : rt->wake_receiver;
-    rt->beat_len = (size_t)snprintf(rt->beat, sizeof rt->beat, rt->queue ? "CONTROL:HEARTBEAT:%s;inbox=%s\n" :
-                                    "CONTROL:HEARTBEAT:%s%s\n", config->name, rt->queue ? config->inbox : "");
+    rt->beat_head_len = (size_t)snprintf(rt->beat_head, sizeof rt->beat_head, rt->queue ? "CONTROL:HEARTBEAT:%s;inbox=%s" :
+                                         "CONTROL:HEARTBEAT:%s%s", config->name, rt->queue ? config->inbox : "");
     return 0;
 }
 
@@ -436,6 +462,8 @@ void gn_runtime_free(gn_runtime *rt)
     gn_link_free(rt->link);
     gn_ring_free(&rt->tasks);
     gn_ring_free(&rt->others);
+    gn_held_free(&rt->held);
+    free(rt->beat);
     free(rt->register_line);
     close_fd(rt->fd);
     close_fd(rt->self_mqd);
