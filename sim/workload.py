@@ -130,6 +130,7 @@ class _Maker:
             "agent_timeout_ms": 2_000,
             "cancel_grace_ms": 700,
             "keep_ms": 3_600_000,
+            "keep_buried_ms": 1_500 if small else 0,  # buried tasks never make room
         }
 
     # ---- tasks ----------------------------------------------------------------------------------

@@ -102,6 +102,10 @@ class World:
         """Keep a line for a report; it is put into words only if there is one."""
         self._trace.append((self.clock.now, form, what))
 
+    def told(self) -> list[str]:
+        """What happened, in words: all of it when verbose, else the last of it."""
+        return [f"{at / 1000:12.3f} ms  {form.format(*what)}" for at, form, what in self._trace]
+
     def is_acked(self, name: str) -> bool:
         record = self.ledger.tasks.get(name)
         return record is not None and (record.acked or record.outcome is not None)
@@ -215,9 +219,7 @@ class World:
             self._accounts()
         except BrokenPromise as broken:
             result.invariant, result.words = broken.invariant, broken.words
-            result.trace = [
-                f"{at / 1000:12.3f} ms  {form.format(*what)}" for at, form, what in self._trace
-            ]
+            result.trace = self.told()
         result.steps, result.virtual_us = self.clock.steps, self.clock.now
         result.tasks, result.crashes = self.plan.tasks, self.crashes
         result.counts = dict(self.ledger.counts, checkpoints=self.coordinator.checkpoints)

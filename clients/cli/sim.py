@@ -66,11 +66,12 @@ def _read(name: str) -> Plan:
 
 
 def _one(plan: Plan, args: argparse.Namespace, context: Context) -> int:
-    from ganglion.sim.world import run as run_plan
+    from ganglion.sim.world import World
 
-    result = run_plan(plan, verbose=context.verbose > 0)
+    world = World(plan, verbose=context.verbose > 0)
+    result = world.run()
     if context.verbose:
-        for line in result.trace:
+        for line in world.told():
             context.note(line)
     if not result.invariant:
         _report(context, args, {"ok": True, **_facts(result)})

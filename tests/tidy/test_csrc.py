@@ -13,10 +13,11 @@ from support.tree import ROOT, c_code, expect_none, plant, relative, sources
 LAYERS = {
     "codes": set[str](),
     "wire": {"codes"},
-    "journal": {"codes", "wire"},
+    "journal": {"codes", "wire", "plant"},
     "store": {"codes", "wire", "journal"},
     "cron": set[str](),  # in csrc/src/core
-    "core": {"codes", "wire", "cron"},
+    "core": {"codes", "wire", "cron", "plant"},
+    "plant": set[str](),
     "link": {"codes", "wire", "runtime"},  # csrc/src/link holds both
     "runtime": {"codes", "wire", "link"},
     "loop": {"codes", "wire", "core", "journal", "store"},

@@ -66,7 +66,7 @@ int gn_dispatch(gn_core *core, struct gn_task *t, struct gn_peer *p)
     gn_shift(core, t, GN_EVENT_DISPATCH);
     core->n.dispatched++;
     if (p != NULL) {
-        if (t->flags & GN_TASK_ONCE) {
+        if (t->flags & GN_TASK_ONCE && !GN_PLANTED(ONCE)) {
             gn_journal_leased(core, t);
             gn_out_hold(core, c, t->batch);
         }
@@ -155,6 +155,11 @@ void gn_lease_lost(gn_core *core, struct gn_task *t, int reason)
 
 static void lease_due(gn_core *core, struct gn_task *t)
 {
+    if (GN_PLANTED(ORPHAN) && t->agent == GN_NIL) {
+        t->due_us = GN_NEVER;
+        gn_timer_task(core, t);
+        return;
+    }
     if (t->agent == GN_NIL) { /* after a restart: nobody has come to claim it */
         gn_lease_lost(core, t, GN_REASON_AGENT_GONE);
         return;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "ganglion/core.h"
+#include "ganglion/plant.h"
 
 #define GN_NIL UINT32_MAX
 #define GN_NEVER INT64_MAX

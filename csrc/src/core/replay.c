@@ -391,7 +391,11 @@ void gn_core_resume(gn_core *core, int64_t now_us)
     put_ended_in_order(core, last);
     for (uint32_t i = core->all.head; i != GN_NIL; i = gn_task_at(core, i)->all.next) {
         struct gn_task *t = gn_task_at(core, i);
-        if (!gn_task_ended(t))
+        if (GN_PLANTED(RETRY) && t->state == GN_STATE_DELAYED) {
+            t->due_us = GN_NEVER;
+            gn_timer_task(core, t);
+        }
+        if (!gn_task_ended(t) && !GN_PLANTED(DEPS))
             gn_deps_resume(core, t);
         if (t->state == GN_STATE_LEASED) { /* its agent has as long to come back as one that fell silent */
             t->leased_us = core->now;

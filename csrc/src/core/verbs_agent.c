@@ -9,7 +9,7 @@ static int holds(const struct gn_task *t, const struct gn_ctx *x)
     if (t->state != GN_STATE_LEASED && t->state != GN_STATE_CANCELLING)
         return 0;
     if (x->p.present & GN_BIT(TOKEN))
-        return t->token == x->p.token;
+        return t->token == x->p.token || GN_PLANTED(UNFENCED);
     return x->peer == GN_NIL || t->agent == x->peer;
 }
 

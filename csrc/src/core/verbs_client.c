@@ -244,7 +244,7 @@ void gn_verb_cancel(gn_core *core, const struct gn_ctx *x)
         return;
     }
     int held = t->state == GN_STATE_LEASED;
-    if (t->state != GN_STATE_CANCELLING)
+    if (t->state != GN_STATE_CANCELLING && !GN_PLANTED(CANCEL))
         gn_journal_message(core, x, t, held ? "held=1" : NULL);
     gn_done(core, x);
     if (t->state == GN_STATE_CANCELLING)

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "ganglion/plant.h"
 #include "journal/internal.h"
 
 #define COMMIT "CONTROL:COMMIT:"
@@ -48,6 +49,8 @@ static int is_whole(const gn_journal_scan *scan, const struct commit *c, uint32_
 {
     if (c->bytes > c->at - scan->at) /* it would begin before what is already told */
         return 0;
+    if (GN_PLANTED(CHECKSUM))
+        return 1;
     return gn_crc32c(gn_crc32c(salted, scan->buf + c->at - c->bytes, c->bytes), scan->buf + c->at, c->covered) == c->crc;
 }
 
@@ -78,6 +81,12 @@ static int rest(gn_journal_scan *scan, gn_journal_piece *out)
         return damage(scan, out, scan->len, scan->until);
     if (scan->at < scan->len && scan->blind)
         return damage(scan, out, scan->len, scan->next);
+    if (GN_PLANTED(TAIL) && scan->at < scan->len && !scan->until) {
+        size_t begin = scan->at;
+        give(scan, out, GN_PIECE_BATCH, begin, scan->len);
+        out->batch = scan->next++;
+        return GN_PIECE_BATCH;
+    }
     if (scan->at < scan->len && !scan->until)
         return give(scan, out, GN_PIECE_TORN, scan->at, scan->len);
     return give(scan, out, GN_PIECE_END, scan->len, scan->len);
