@@ -54,6 +54,9 @@ class Record:
     acked: bool = False
     accepted: int = 0  # the batch with the line that made it
     place: int = 0  # among all acceptances
+    life: int = (
+        0  # of the coordinator that handed it out first: an agent may claim it from a later one
+    )
     ended: int = 0  # the batch with the last line that ended it
     forgotten: int = 0
     cancelled: int = 0
@@ -81,6 +84,8 @@ class Ledger:
         self.safe = 0  # the last batch that was committed
         self.damaged: set[int] = set()
         self._rounds = self._places = 0
+        self._hurt = False
+        self._over: dict[str, int] = {}  # gauges over their bound by damage, and how far
         self.counts = {"acked": 0, "outcomes": 0, "dispatched": 0, "again": 0}
 
     def record(self, name: str) -> Record:
@@ -119,6 +124,8 @@ class Ledger:
 
     def _accepted(self, message: Message, batch: int) -> None:
         record = self.record(message.task)
+        if record.forgotten:
+            record.legs.clear()  # another task of the same name
         record.accepted = record.revived = batch
         record.ended = record.forgotten = record.cancelled = 0
         record.no_more = False
@@ -192,6 +199,9 @@ class Ledger:
             self.fail("scan", f"batches {sorted(silent)} are damaged, and not reported")
         for file in self.world.disk.files.values():  # what was lost once stays lost
             file.spans = [span for span in file.spans if span.batch not in damaged]
+        self._hurt = self._hurt or bool(damaged)
+        if self._hurt:  # what a lost line had removed is there again
+            self._over = {name: value for name, (value, _) in core.over_bound().items()}
         self._forget_lost(fed)
         self.safe = self.written = max(fed | reported, default=0)
         for record in self.tasks.values():
@@ -282,8 +292,10 @@ class Ledger:
         record = self.record(message.task)
         self.counts["dispatched"] += 1
         record.token = int(message.params.get("token", 0))
-        if record.excused:
-            return
+        record.life = record.life or self.world.coordinator.life
+        view = core.task(record.name)
+        if record.excused or view is None or view.token != record.token:
+            return  # it waited for room in its link until its lease was over
         if record.payloads and message.payload not in record.payloads:
             self.fail("payload", f"{record.name} is handed out with {message.payload!r}")
         if record.no_more:
@@ -316,7 +328,9 @@ class Ledger:
 
     def after_round(self, core: Core) -> None:
         self._rounds += 1
-        if self._rounds % GAUGES_EVERY == 0 and (words := core.over_bound()):
-            self.fail("bound", words)
+        if self._rounds % GAUGES_EVERY == 0:
+            for name, (value, bound) in core.over_bound().items():
+                if value > self._over.get(name, bound):
+                    self.fail("bound", f"{name} is {value}, its bound {bound}")
         if self._rounds % CHECK_EVERY == 0 and (line := core.check()):
             self.fail("check", f"csrc/src/core/check.c line {line}")

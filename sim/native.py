@@ -128,13 +128,10 @@ class Core:
         """Tasks that have not ended."""
         return self.gauge("unfinished")
 
-    def over_bound(self) -> str:
-        """The first gauge over its bound, in words; empty when there is none."""
-        for number, name, bound in self.bounded:
-            value = int(self.lib.gn_core_gauge(self.core, number))
-            if value > bound:
-                return f"{name} is {value}, its bound {bound}"
-        return ""
+    def over_bound(self) -> dict[str, tuple[int, int]]:
+        """Every gauge that is over its bound, with both."""
+        values = ((n, int(self.lib.gn_core_gauge(self.core, g)), b) for g, n, b in self.bounded)
+        return {name: (value, bound) for name, value, bound in values if value > bound}
 
     def task(self, name: str) -> View | None:
         """A task by its name, or None."""

@@ -41,7 +41,8 @@ class Orders:
                 continue
             if view.state in HELD:
                 self.world.fail("key", f"{record.name} and {other.name} of key {key} run together")
-            if _plain(record) and _plain(other) and other.place < record.place:
+            taken_over = record.life < self.world.coordinator.life
+            if _plain(record) and _plain(other) and not taken_over and other.place < record.place:
                 words = f"{record.name} runs before {other.name}, which was accepted before it"
                 self.world.fail("key", f"{words} ({view.state}) and has the same key {key}")
 

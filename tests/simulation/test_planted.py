@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from simulation.planted import build
 
 from ganglion.sim.native import Native
 from ganglion.sim.search import plan_of, smallest
 from ganglion.sim.world import Result, run
-from simulation.planted import build
 
 # The fault, the seeds within which it must be found, and the promises that may be seen broken.
 PLANTED = {

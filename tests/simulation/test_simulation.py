@@ -30,8 +30,8 @@ def sim(*words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
 @pytest.mark.timeout_s(900)
 def test_many_seeds_break_no_promise() -> None:
     done = sim("--seeds", str(SEEDS), "--json", timeout=880)
-    assert done.returncode == 0, done.stdout + done.stderr
     facts = json.loads(done.stdout)
+    assert done.returncode == 0, f"seed {facts['seed']}: {facts['invariant']}: {facts['words']}"
     assert facts["seeds"] == SEEDS
     assert facts["crashes"] > SEEDS
     assert facts["counts"]["checkpoints"] > 0
