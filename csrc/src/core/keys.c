@@ -168,14 +168,23 @@ static void settle_first(gn_core *core, struct gn_task *before, struct gn_task *
         gn_queue_push(core, after);
 }
 
-/* To the line's end; in a replay, where what time did is found out late, behind those that were ready before `since`. */
+/* Was a ready before b? A journal's lines know the millisecond; within one, the order of acceptance decides. */
+static int is_before(const gn_core *core, const struct gn_tags *a, const struct gn_tags *b)
+{
+    if (a->since_us / GN_MS != b->since_us / GN_MS)
+        return a->since_us < b->since_us;
+    return gn_task_at(core, a->task)->serial < gn_task_at(core, b->task)->serial;
+}
+
+/* To the line's end; in a replay, where what time did is found out late, and definitions stand behind what came after
+ * them, to the place it had. */
 static void stand_in(gn_core *core, struct gn_tags *g, int64_t since)
 {
     struct gn_key *k = gn_key_at(core, g->key);
     uint32_t behind = k->line.tail;
     g->since_us = since;
     g->in_line = 1;
-    while (behind != GN_NIL && gn_tags_at(core, behind)->since_us > since &&
+    while ((core->replaying || core->resuming) && behind != GN_NIL && is_before(core, g, gn_tags_at(core, behind)) &&
            !is_held(gn_task_at(core, gn_tags_at(core, behind)->task)))
         behind = gn_tags_at(core, behind)->line.prev;
     gn_list_put(&core->tags, LINE_NODE, &k->line, g->self, behind);
