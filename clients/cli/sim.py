@@ -18,12 +18,15 @@ HELP = """\
 The real dispatch core and journal under a virtual clock, with simulated clients, agents,
 links and disk: crashes, torn writes, flipped bits, lost and late messages, paused agents,
 all from one seed. Needs no coordinator. A failing seed prints the promise that was broken
-and the shortest replay found."""
+and the shortest replay found.
+
+With --capacity, without faults: how much a set of agents can do, and how long tasks wait."""
 EXAMPLES = """\
 examples:
   ganglion sim --seeds 1000
   ganglion sim --seed 42 -v
   ganglion sim --seed 42 --replay shortest.json
+  ganglion sim --capacity question.toml
 """
 TRACE_LINES = 60
 
@@ -42,11 +45,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--save", metavar="FILE", help="write the shortest replay there"),
         "path",
     )
+    completes(
+        parser.add_argument(
+            "--capacity", metavar="FILE", help="answer the question in this TOML file"
+        ),
+        "path",
+    )
     parser.add_argument("--jobs", type=positive, metavar="N", help="processes (one a processor)")
     add_json(parser, "one JSON object about the run, on one line")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
+    if args.capacity is not None:
+        return _capacity(args, context)
     if args.replay is not None:
         return _one(_read(args.replay), args, context)
     if args.seed is not None and args.seeds is None:
@@ -54,6 +65,24 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
         return _one(plan_of(args.seed), args, context)
     return _many(args, context)
+
+
+def _capacity(args: argparse.Namespace, context: Context) -> int:
+    from ganglion.sim.capacity import Capacity
+    from ganglion.sim.report import lines
+    from ganglion.sim.scenario import read
+
+    try:
+        capacity = Capacity(read(Path(args.capacity).read_text()))
+        facts = capacity.run()
+    except ValueError as error:
+        raise exits.CommandError(f"{args.capacity}: {error}", exits.USAGE) from None
+    if args.json:
+        context.out.json(facts)
+    else:
+        for line in lines(facts, {name: times.waits for name, times in capacity.times.items()}):
+            context.out.line(line)
+    return exits.OK
 
 
 def _read(name: str) -> Plan:
