@@ -18,6 +18,7 @@ from typing import Any
 
 from ganglion.daemons import journal
 from ganglion.daemons.announce import announce
+from ganglion.daemons.hello import greet
 from ganglion.protocol._native import ffi, lib
 from ganglion.protocol.config import Config
 from ganglion.protocol.errors import TransportError, UsageError
@@ -32,7 +33,7 @@ SWEEP_SECONDS = 1.0
 CORE_FIELDS = (
     "tasks_max", "results_max", "bytes_max", "peers_max", "actions_max", "tries", "lease_ms",
     "backoff_ms", "backoff_ms_max", "keep_ms", "keep_buried_ms", "heartbeat_ms", "agent_timeout_ms",
-    "cancel_grace_ms",
+    "suspect_ms", "cancel_grace_ms",
 )  # fmt: skip
 
 
@@ -74,6 +75,7 @@ class Coordinator:
         self._stdio = stdio
         self._kinds = choose(config["instance.transport"])
         core = core_config(config.section("coordinator"))  # complains before anything is made
+        self._epoch = int(core.epoch)
         self._journal = journal.settings(config)
         self.instance.make_dirs()
         # The claim makes this the one coordinator of the instance, with or without a queue.
@@ -164,6 +166,7 @@ class Coordinator:
             self.close()
             return 0
         thread.start()
+        greet(self.instance, self._epoch)
         where = f"{self.instance.queue} and " if self._inbox is not None else ""
         announce(f"ready {where}{self.instance.socket_path}")
         try:

@@ -288,7 +288,8 @@ class Workers:
             self._cancelled_early[name] = token
             while len(self._cancelled_early) > self._slots:
                 self._cancelled_early.pop(next(iter(self._cancelled_early)))
-        elif token in (task.token, None):  # else it is about an earlier lease of the same task
+        elif token in (task.token, None) and not task.cancelled:
+            # Else it is about an earlier lease of the same task, or told once more.
             task.cancelled = True
             if task.on_cancel is not None:
                 task.on_cancel()

@@ -122,6 +122,12 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _S("coordinator.heartbeat_ms", int, 1000, "how often agents report"),
     _S("coordinator.agent_timeout_ms", int, 10_000, "silence after which an agent is gone"),
+    _S(
+        "coordinator.suspect_ms",
+        int,
+        3000,
+        "silence (and two heartbeats) after which an agent gets no new tasks; 0: none",
+    ),
     _S("coordinator.cancel_grace_ms", int, 5000, "time a cancelled task's agent has to stop"),
     _S(
         "journal.policy",

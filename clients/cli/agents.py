@@ -46,11 +46,11 @@ def table(rows: list[dict[str, Any]], width: int | None, colour: bool) -> list[s
             units.count(int(row.get("done", 0))),
             units.count(int(row.get("failed", 0))),
             heard(row),
-            "draining" if row.get("draining") else "",
+            "suspect" if row.get("suspect") else "draining" if row.get("draining") else "",
         ]
         for row in rows
     ]
-    return render(COLUMNS, cells, width, colour, {"draining": "yellow"})
+    return render(COLUMNS, cells, width, colour, {"draining": "yellow", "suspect": "red"})
 
 
 def heard(row: dict[str, Any]) -> str:

@@ -45,9 +45,19 @@ def lines(found: dict[str, Any], words: str, context: Context) -> list[str]:
         f"epoch {found.get('epoch', '?')}, journal {found.get('journal', 'none')}",
         "",
     ]
+    page += alarms(found, context.colour)
     page += actions(found, context.width, context.colour)
     table = gauges(found, bool(context.verbose), context.width, context.colour)
     return [*page, "", *table] if len(table) > 1 else page
+
+
+def alarms(found: dict[str, Any], colour: bool) -> list[str]:
+    """A line for each alarm, and a blank one behind them."""
+    rows = [
+        f"{paint('ALARM', 'red', colour)} {alarm['alarm']}: {alarm.get('words', '')}"
+        for alarm in found.get("alarms", ())
+    ]
+    return [*rows, ""] if rows else []
 
 
 def actions(found: dict[str, Any], width: int | None, colour: bool) -> list[str]:

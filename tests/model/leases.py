@@ -36,24 +36,35 @@ class Leases(Tables):
     def take_claim(self, peer: Peer, name: str, token: int) -> None:
         task = self.tasks.get(name)
         if task is not None and self.is_free_for(peer, task, token) and self.take_turn(task):
-            self.adopted += 1
-            task.tries_used += 1
-            task.leased_at = self.now
-            task.due = self.now + task.lease
-            self.shift(task, "leased")
-            self.hold(task, peer, token)
+            self.revive(task, peer, token)
         if task is None or task.agent is not peer or task.token != token:
             self.say(peer.link, f"CONTROL:CANCEL:{name};token={token}")
             return
         task.listed, task.listed_at, task.missing = peer.list, self.now, 0
 
-    def is_free_for(self, peer: Peer, task: Task, token: int) -> bool:
+    def revive(self, task: Task, peer: Peer | None, token: int) -> None:
+        """A lease of an earlier run, of an agent or (when only its outcome is there) of nobody."""
+        self.adopted += 1
+        task.tries_used += 1
+        task.leased_at = self.now
+        task.due = self.now + task.lease
+        self.shift(task, "leased")
+        task.token, task.handed_out = token, True
+        if peer is not None:
+            self.hold(task, peer, token)
+
+    def answered(self, task: Task, peer: Peer | None, token: int | None) -> None:
+        """The outcome of a lease of an earlier run: it counts when nobody was handed the task since."""
+        if token is not None and self.is_free_for(peer, task, token) and self.take_turn(task):
+            self.revive(task, peer, token)
+
+    def is_free_for(self, peer: Peer | None, task: Task, token: int) -> bool:
         """Whether a lease of an earlier coordinator may be taken over. (Leases of a journal: the replay's test.)"""
         old = token != 0 and token >> 32 != self.config.epoch & 0xFFFFF
         fresh = (
             task.state == "ready" and not task.handed_out and task.entered_at == task.accepted_at
         )
-        return fresh and old and task.action in peer.actions
+        return fresh and old and (peer is None or task.action in peer.actions)
 
     def end_list(self, peer: Peer, newest: int | None) -> None:
         for task in list(peer.held):

@@ -71,7 +71,9 @@ class Limits(Keys):
     def tag(self, task: Task, peer: Peer | None, labels: str, sender: str) -> bool:
         """Note its labels and sender; False: a name too many."""
         live = self.live()
-        task.labels = list(dict.fromkeys(f"label/{name}" for name in filter(None, labels.split(","))))
+        task.labels = list(
+            dict.fromkeys(f"label/{name}" for name in filter(None, labels.split(",")))
+        )
         task.sender = f"sender/{peer.name if peer else sender}" if peer or sender else ""
         for name in filter(None, [*task.labels, task.sender]):
             if name not in live and len(live) >= self.config.limits_max:

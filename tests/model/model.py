@@ -99,7 +99,9 @@ class Model(Leases):
                 return self.reject(link, given, "busy")
             self.forget(self.spent[0])
         task = self.made(name, action, payload, params)
-        if not self.tag(task, link.peer if link else None, params.get("label", ""), params.get("from", "")):
+        if not self.tag(
+            task, link.peer if link else None, params.get("label", ""), params.get("from", "")
+        ):
             return self.reject(link, given, "busy")
         if code := self.link(task, params.get("after", "")):
             words = self.missing(given, params["after"]) if code == "unknown_task" else ""

@@ -93,7 +93,9 @@ class Tables(Limits):
         elif task.state == "delayed":
             self.shift(task, "ready")
         elif task.state == "leased":
-            assert task.agent is not None
+            if task.agent is None:  # its outcome came, and could not be carried out
+                self.lose(task, "agent_gone")
+                return
             all_of_them = task.missing < 2 and not task.agent.lists
             beat = task.agent.beat if all_of_them else task.listed_at
             task.due = max(beat, task.leased_at) + task.lease
@@ -333,7 +335,11 @@ class Tables(Limits):
     def pump(self) -> None:
         while self.ready_actions:
             action = self.ready_actions.pop(0)
-            while self.head(action) and (agent := self.pick(action)) and (task := self.admitted(action)):
+            while (
+                self.head(action)
+                and (agent := self.pick(action))
+                and (task := self.admitted(action))
+            ):
                 self.dispatch(task, agent)
         while self.free_agents:
             agent = self.free_agents.pop(0)

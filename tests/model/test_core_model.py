@@ -538,6 +538,8 @@ class CoreAndModel(Replaying, RuleBasedStateMachine):
         link, peer, name, token = self.a_lease(r)
         given = {"token": str(token), **params} if token is not None else params
         self.send(link, f"RESPONSE:{verb}:{name}{Model.text(given)}:{payload}")
+        if verb != "PROGRESS" and name in self.model.tasks:
+            self.model.answered(self.model.tasks[name], peer, token)
         refused = self.model.outcome_code(link, peer, name, token)
         return None if refused else self.model.tasks[name], link
 

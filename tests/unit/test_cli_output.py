@@ -231,6 +231,9 @@ def test_tables_are_readable_at_80_columns() -> None:
              "gauges": {"tasks": {"value": 900, "bound": 1000},
                         "bytes": {"value": 0, "bound": 1 << 29}, "links": {"value": 3}}}  # fmt: skip
     lines = [*agents.table(rows, 80, False), *status.actions(found, 80, False)]
+    assert status.alarms(found, False) == []
+    found["alarms"] = [{"alarm": "suspect", "words": "agent up is silent", "agent": "up"}]
+    assert status.alarms(found, False) == ["ALARM suspect: agent up is silent", ""]
     assert max(map(len, lines)) <= 80
     assert any(line.endswith("no agent") for line in lines)
     assert any(line.endswith("paused") for line in lines)

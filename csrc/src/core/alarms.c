@@ -12,6 +12,7 @@
 #define IDLE_US (1000 * GN_MS)
 #define UNSERVED_US (10000 * GN_MS)
 #define STUCK_US (5000 * GN_MS)
+#define LAG_US 1000000
 
 static uint64_t ms(int64_t us)
 {
@@ -80,7 +81,7 @@ static void idle_agents(gn_core *core)
 {
     struct kind kind = {"idle_agent", 0};
     char words[320];
-    for (uint32_t i = 0; i < core->peers.high; i++) {
+    for (uint32_t i = 0; core->now >= core->hold_until && i < core->peers.high; i++) {
         const struct gn_peer *p = gn_peer_at(core, i);
         for (uint32_t k = 0; could_take(core, p) && k < p->serve_count; k++) {
             const struct gn_action *a = gn_action_at(core, gn_serve_at(core, p->serves[k])->action);
@@ -169,6 +170,29 @@ static void stuck_links(gn_core *core)
     finish(core, &kind);
 }
 
+/* ---- what the outside told ----------------------------------------------------------------------------- */
+
+static void journal_and_loop(gn_core *core)
+{
+    const gn_core_facts *facts = &core->facts;
+    struct kind journal = {"journal", 0}, lag = {"lag", 0};
+    char words[320];
+    if (facts->failing) {
+        snprintf(words, sizeof words, "the journal cannot be written: no new task is accepted (%s)", facts->error);
+        begin(core, &journal, words);
+        gn_member_string(&core->text, "policy", facts->journal, strlen(facts->journal));
+        gn_member_string(&core->text, "error", facts->error, strlen(facts->error));
+        end(core);
+    }
+    if (facts->lag_us >= LAG_US) {
+        snprintf(words, sizeof words, "the coordinator's loop took %llu ms for one round: it has too much to do, or too little of the machine",
+                 (unsigned long long)ms((int64_t)facts->lag_us));
+        begin(core, &lag, words);
+        gn_member_number(&core->text, "lag_us", facts->lag_us);
+        end(core);
+    }
+}
+
 /* ---- tables ------------------------------------------------------------------------------------------- */
 
 /* What of a gauge cannot make room: ended tasks that were delivered go when it is needed. */
@@ -209,5 +233,6 @@ void gn_alarms(gn_core *core)
     stuck_links(core);
     unserved(core);
     full_tables(core);
+    journal_and_loop(core);
     gn_text_str(&core->text, "]");
 }

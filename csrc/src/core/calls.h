@@ -167,6 +167,8 @@ void gn_peer_due(gn_core *core, struct gn_peer *p);
 
 int gn_list_is_sane(const struct gn_ctx *x);
 void gn_lease_list(gn_core *core, const struct gn_ctx *x, struct gn_peer *p); /* a HEARTBEAT's, or a part of it */
+/* The outcome of a lease of an earlier run has come: when nobody was handed t since, it counts. */
+void gn_lease_answered(gn_core *core, struct gn_task *t, uint32_t peer, uint64_t token);
 int gn_lease_extended(const struct gn_task *t); /* by every HEARTBEAT of its agent, or only when it is named */
 
 /* ---- alarms.c --------------------------------------------------------------------------------------- */

@@ -65,7 +65,28 @@ static int is_free_for(const gn_core *core, const struct gn_peer *p, const struc
     if (t->state == GN_STATE_LEASED || t->state == GN_STATE_CANCELLING)
         return t->agent == GN_NIL && t->token == token;
     return t->state == GN_STATE_READY && !t->handed_out && t->entered_us == t->accepted_us && token != 0 &&
-           run_of(token) != (core->config.epoch & 0xfffff) && serves(core, p, t->action);
+           run_of(token) != (core->config.epoch & 0xfffff) && (p == NULL || serves(core, p, t->action));
+}
+
+/* A lease of an earlier run, of an agent or (when only its outcome is there) of nobody. */
+static void revive(gn_core *core, struct gn_task *t, uint32_t agent, uint64_t token)
+{
+    t->handed_out = 1;
+    t->agent = agent;
+    t->token = token;
+    t->tries_used++;
+    t->leased_us = core->now;
+    t->due_us = core->now + (int64_t)t->lease_ms * GN_MS;
+    gn_shift(core, t, GN_EVENT_DISPATCH);
+}
+
+void gn_lease_answered(gn_core *core, struct gn_task *t, uint32_t peer, uint64_t token)
+{
+    const struct gn_peer *p = peer == GN_NIL ? NULL : gn_peer_at(core, peer);
+    if (t->state != GN_STATE_READY || !is_free_for(core, p, t, token) || !gn_key_take(core, t))
+        return;
+    core->n.adopted++;
+    revive(core, t, peer, token);
 }
 
 static void adopt(gn_core *core, struct gn_peer *p, struct gn_task *t, uint64_t token)
@@ -73,17 +94,13 @@ static void adopt(gn_core *core, struct gn_peer *p, struct gn_task *t, uint64_t 
     if (t->state == GN_STATE_READY && !gn_key_take(core, t))
         return; /* another one of its key runs */
     core->n.adopted++;
-    t->handed_out = 1;
-    t->agent = p->self;
     if (t->state == GN_STATE_READY) {
-        t->token = token;
-        t->tries_used++;
-        t->leased_us = core->now;
-        t->due_us = core->now + (int64_t)t->lease_ms * GN_MS;
-        gn_shift(core, t, GN_EVENT_DISPATCH);
+        revive(core, t, p->self, token);
         gn_journal_leased(core, t);
         return;
     }
+    t->handed_out = 1;
+    t->agent = p->self;
     gn_list_push(&core->tasks, GN_TASK_Q, &p->held, t->self);
     p->used++;
     gn_agent_relist(core, p);

@@ -262,6 +262,8 @@ void gn_verb_outcome(gn_core *core, const struct gn_ctx *x)
     int code = t == NULL ? GN_UNKNOWN_TASK : check(x);
     if (code == 0 && core->replaying && replay(core, t, x))
         return;
+    if (code == 0 && !core->replaying && x->p.present & GN_BIT(TOKEN))
+        gn_lease_answered(core, t, x->peer, x->p.token);
     if (code == 0)
         code = gn_shift_code(t, event_of(x->m->verb));
     if (code == 0 && !holds(t, x))
