@@ -77,7 +77,9 @@ class Line:
         config = ffi.new("gn_runtime_config *")
         config.name = name.encode()
         config.queue = self._route.queue.encode()
-        config.socket_path = self._route.socket_path.encode()
+        # A coordinator that comes back may have found no room for its queue.
+        path = str(instance.socket_path) if "unix" in transports else self._route.socket_path
+        config.socket_path = path.encode()
         config.inbox = inbox.name.encode() if inbox else b""
         config.inbox_mqd = inbox.mqd if inbox else -1
         config.heartbeat_ms = 1000

@@ -110,6 +110,27 @@ def stale() -> int:
         return int(client.status()["gauges"]["stale"]["value"])
 
 
+def test_an_agent_goes_where_its_coordinator_is(
+    spawn: Spawn, instance: Sandbox, tmp_path: Path
+) -> None:
+    """A coordinator that comes back without a queue is found at its socket, and with one again at that."""
+    first = spawn.coordinator()
+    spawn.agent(KIT, env={"GANGLION_TRANSPORT": "auto"})
+    go_on = tmp_path / "go-on"
+    begin_long_task("long", go_on)
+    first.kill()
+    second = spawn.coordinator(env={"GANGLION_TRANSPORT": "unix"})
+    with Client(transport="unix") as client:
+        until(lambda: client.peek("long")["state"] == "leased", what="the agent with its task")
+        assert bytes(client.call("UPPER", "x", timeout=20).payload) == b"X"
+    second.kill()
+    spawn.coordinator()
+    until(lambda: peek("long")["state"] == "leased", what="the agent with its task again")
+    go_on.touch()
+    until(lambda: peek("long")["state"] == "done", what="the end of the long task")
+    assert peek("long")["try"] == 1
+
+
 def test_a_coordinator_says_hello(spawn: Spawn, coordinator: Process) -> None:
     """With heartbeats far apart only HELLO can bring an agent on a queue back soon."""
     coordinator.kill()

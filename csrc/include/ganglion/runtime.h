@@ -18,7 +18,7 @@ typedef struct gn_runtime gn_runtime;
 typedef struct gn_runtime_config {
     char name[65];             /* of the agent */
     char queue[256];           /* the coordinator's queue; empty: a socket is used */
-    char socket_path[256];     /* the coordinator's socket; empty: a queue is used */
+    char socket_path[256];     /* the coordinator's socket; empty: a queue is used. With both: when there is no queue */
     char inbox[256];           /* this agent's queue, with queue */
     int inbox_mqd;             /* its descriptor, owned by the caller; -1 with a socket */
     uint32_t spin_us;          /* as gn_link_spin */

@@ -22,7 +22,7 @@ struct gn_runtime {
     size_t beat_head_len;
     uint8_t *beat;           /* what is sent: register line or heartbeats with the list; the thread's own */
     size_t beat_len, beat_cap;
-    int queue;               /* 1: queues, 0: a socket */
+    int queue;               /* 1: queues, 0: a socket; it changes when the coordinator comes back without a queue, or with one */
     gn_link *link;
     int self_mqd;            /* our own inbox, to wake the one who is blocked in it; -1 with a socket */
     int wake_thread;         /* eventfd: the runtime's thread */

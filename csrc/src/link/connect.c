@@ -50,28 +50,44 @@ void gn_runtime_lost(gn_runtime *rt, uint32_t generation)
     gn_runtime_nudge(rt->wake_thread);
 }
 
-/* Put fd in the place of the old descriptor. */
-static void replace(gn_runtime *rt, int fd)
+/* Put fd, of a queue or of a socket, in the place of the old descriptor. */
+static void replace(gn_runtime *rt, int fd, int queue)
 {
-    int old = rt->fd;
+    int old = rt->fd, was_queue = rt->queue, read_fd = queue ? rt->config.inbox_mqd : fd;
 
     rt->generation++;
     rt->open = rt->connected = 0;
+    if (queue != was_queue)
+        rt->link->woken = 1; /* whoever receives from the other kind comes back */
+    if (!queue)
+        rt->queue = 0; /* nobody receives from a socket that is not open */
     pthread_mutex_unlock(&rt->lock);
-    if (!rt->queue && old >= 0)
+    if (!was_queue && old >= 0)
         shutdown(old, SHUT_RDWR);
-    gn_link_reopen(rt->link, rt->queue ? rt->config.inbox_mqd : fd, fd);
+    if (queue == was_queue) {
+        gn_link_reopen(rt->link, read_fd, fd);
+    } else {
+        if (was_queue)
+            mq_send(rt->self_mqd, "\n", 1, 0);
+        gn_link_switch(rt->link, queue, read_fd, fd);
+    }
     if (old >= 0)
         close(old); /* an mqd_t is a descriptor on Linux */
     pthread_mutex_lock(&rt->lock);
+    rt->link->woken = rt->closed;
+    rt->queue = queue;
     rt->fd = fd;
 }
 
 void gn_runtime_connect(gn_runtime *rt)
 {
     int64_t now;
-    int fd = rt->queue ? mq_open(rt->config.queue, O_WRONLY | O_CLOEXEC) : open_socket(rt->config.socket_path);
+    int queue = rt->config.queue[0] != 0, fd = queue ? mq_open(rt->config.queue, O_WRONLY | O_CLOEXEC) : -1;
 
+    if (fd < 0 && rt->config.socket_path[0]) {
+        queue = 0;
+        fd = open_socket(rt->config.socket_path);
+    }
     now = gn_mono_us();
     if (fd < 0) {
         rt->backoff_us = smaller(rt->backoff_us ? 2 * rt->backoff_us : BACKOFF_US, RETRY_US);
@@ -80,7 +96,7 @@ void gn_runtime_connect(gn_runtime *rt)
     }
     if (rt->generation)
         rt->stats.reconnects++;
-    replace(rt, fd);
+    replace(rt, fd, queue);
     rt->backoff_us = 0;
     rt->open_at_us = INT64_MAX;
     rt->want_register = 1;
@@ -118,7 +134,8 @@ static void send_register(gn_runtime *rt)
     pthread_cond_broadcast(&rt->taken);
 }
 
-/* Does the coordinator's queue have another queue's name by now? (It was removed, and made again.) */
+/* Does the coordinator's queue have another queue's name by now (it was removed, and made again), or is it gone
+ * while there is a socket to go to? */
 static int queue_was_replaced(const gn_runtime *rt)
 {
     struct stat mine, named;
@@ -128,7 +145,7 @@ static int queue_was_replaced(const gn_runtime *rt)
         return 0;
     fd = mq_open(rt->config.queue, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
-        return 0;
+        return errno == ENOENT && rt->config.socket_path[0];
     other = !fstat(fd, &named) && (named.st_ino != mine.st_ino || named.st_dev != mine.st_dev);
     close(fd);
     return other;

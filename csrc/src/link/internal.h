@@ -18,7 +18,7 @@
 #define GN_READ_BYTES 65536 /* asked of a stream at a time */
 
 struct gn_link {
-    int queue;            /* 1: queues, 0: streams */
+    _Atomic int queue;    /* 1: queues, 0: streams; changed with both locks */
     int not_socket;       /* a pipe or a file: MSG_NOSIGNAL is not for it */
     int wake_fd;          /* streams: receiving ends when this is readable; -1: none */
     _Atomic int woken;    /* queues: receiving ends at the next datagram, be it a blank line */
@@ -47,6 +47,8 @@ struct gn_link {
     size_t hello_len;     /* queues: a HELLO stands behind in_end, from the one that comes after */
 };
 
+/* As gn_link_reopen, to the other kind of descriptors. Whoever receives must have been woken for it. */
+void gn_link_switch(gn_link *link, int queue, int read_fd, int write_fd);
 int64_t gn_mono_us(void);
 int64_t gn_deadline_us(int timeout_ms); /* < 0: GN_NEVER */
 /* The lock, or ETIMEDOUT. */

@@ -144,6 +144,29 @@ void gn_link_reopen(gn_link *link, int read_fd, int write_fd)
     pthread_mutex_unlock(&link->recv_lock);
 }
 
+void gn_link_switch(gn_link *link, int queue, int read_fd, int write_fd)
+{
+    struct mq_attr attr;
+
+    pthread_mutex_lock(&link->recv_lock); /* nobody else takes both */
+    pthread_mutex_lock(&link->send_lock);
+    link->queue = queue;
+    link->read_fd = read_fd;
+    link->write_fd = -1;
+    link->tail_len = 0;
+    link->not_socket = 0;
+    if (!queue) {
+        link->write_fd = write_fd;
+        link->read_bytes = (link->in_cap - GN_MESSAGE_BYTES_MAX) / 2;
+    } else if (!mq_getattr(read_fd, &attr) && !take_queue(link, write_fd)) {
+        link->read_bytes = (size_t)attr.mq_msgsize;
+    }
+    link->restarts++;
+    forget_half(link);
+    pthread_mutex_unlock(&link->send_lock);
+    pthread_mutex_unlock(&link->recv_lock);
+}
+
 size_t gn_link_message_bytes_max(const gn_link *link)
 {
     if (!link->queue)

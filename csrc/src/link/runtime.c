@@ -404,7 +404,7 @@ static int fill(gn_runtime *rt, const gn_runtime_config *config)
         return -1;
     rt->link->counting = 1;
     gn_link_spin(rt->link, config->spin_us);
-    rt->link->wake_fd = rt->queue ? -1 : rt->wake_receiver;
+    rt->link->wake_fd = rt->wake_receiver; /* streams look at it */
     rt->beat_head_len = (size_t)snprintf(rt->beat_head, sizeof rt->beat_head, rt->queue ? "CONTROL:HEARTBEAT:%s;inbox=%s" :
                                          "CONTROL:HEARTBEAT:%s%s", config->name, rt->queue ? config->inbox : "");
     return 0;
@@ -414,7 +414,7 @@ gn_runtime *gn_runtime_new(const gn_runtime_config *config)
 {
     gn_runtime *rt;
 
-    if (!config->name[0] || !config->queue[0] == !config->socket_path[0] || !config->register_len ||
+    if (!config->name[0] || (!config->queue[0] && !config->socket_path[0]) || !config->register_len ||
         (config->queue[0] && !config->inbox[0])) {
         errno = EINVAL;
         return NULL;
