@@ -7,6 +7,7 @@
 
 #include "ganglion/runtime.h"
 #include "io_check.h"
+#include "link/held.h"
 
 #define SLOT 512
 #define REGISTER "CONTROL:REGISTER:ag:{\"actions\":[\"X\"],\"run\":\"r1\"}\n"
@@ -408,6 +409,52 @@ static void test_list_in_parts(void)
     close_queues();
 }
 
+/* The table of leases against a plain array: taken and ended in any order, by token or by name alone. */
+static void test_table_of_leases(void)
+{
+    enum { NAMES = 300 };
+    static uint64_t tokens[NAMES]; /* 0: not held */
+    static char list[NAMES * 32];
+    struct gn_held held = {0};
+    uint32_t random = 12345, count = 0, at = 0;
+    gn_parser parser = {0};
+    gn_msg m;
+    size_t used;
+    char line[128];
+
+    for (int i = 0; i < 20000; i++) {
+        uint32_t name = (random = random * 1664525u + 1013904223u) >> 8;
+        size_t n;
+
+        name %= i % 4000 < 2000 ? NAMES : NAMES / 8; /* much of it, and then less */
+        if (!tokens[name]) {
+            n = (size_t)sprintf(line, "DATA:X:n%u;token=%d:x\n", name, i + 1);
+            CHECK(gn_parse(&parser, (uint8_t *)line, n, 1, &m, 1, &used) == 1);
+            gn_held_take(&held, (uint8_t *)line, &m);
+            tokens[name] = (uint64_t)i + 1;
+            count++;
+        } else {
+            if (i % 2)
+                n = (size_t)sprintf(line, "RESPONSE:TASK_BURIED:n%u;token=1073741824:\nRESPONSE:TASK_FAILED:n%u:\n", name, name);
+            else
+                n = (size_t)sprintf(line, "RESPONSE:TASK_FAILED:n%u;token=%lu:\n", name, (unsigned long)tokens[name]);
+            gn_held_sent(&held, (uint8_t *)line, n);
+            tokens[name] = 0;
+            count--;
+        }
+        CHECK(held.count == count);
+    }
+    CHECK(held.newest > 19000 && held.places <= 1024);
+    list[gn_held_write(&held, &at, list, sizeof list)] = 0;
+    CHECK(at == held.places);
+    for (int i = 0; i < NAMES; i++) {
+        sprintf(line, "n%d=%lu,", i, (unsigned long)tokens[i]);
+        strcat(list, i ? "" : ",");
+        CHECK((strstr(list, line) != NULL) == (tokens[i] != 0));
+    }
+    gn_held_free(&held);
+}
+
 static void *send_line(void *rt)
 {
     CHECK(gn_runtime_send(rt, (const uint8_t *)"DATA:X:late:x\n", 14, PATIENCE_MS) == 14);
@@ -501,6 +548,7 @@ static void test_bad_config(void)
 int main(void)
 {
     test_bad_config();
+    test_table_of_leases();
     test_register_task_answer();
     test_busy_handler();
     test_takers_of_different_kinds();

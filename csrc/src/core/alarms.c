@@ -150,6 +150,8 @@ static void stuck_links(gn_core *core)
 {
     struct kind kind = {"stuck_link", 0};
     char words[256];
+    if (core->facts.failing)
+        return; /* output may wait for the journal, and that is told */
     for (uint32_t i = 0; core->out_bytes > 0 && i < core->peers.high; i++) {
         const struct gn_peer *p = gn_peer_at(core, i);
         if (!p->live || p->serve_count == 0)
