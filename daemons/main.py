@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "up", parents=[common], help="a coordinator and agents, in the foreground"
     )
     one.add_argument("roles", nargs="*", help="default: the five of the answer service")
+    _add_settings(one, "journal")
     commands.add_parser("roles", help="the roles that come with Ganglion")
     return parser
 
@@ -114,7 +115,12 @@ def _up(args: argparse.Namespace) -> int:
     flags += ["--transport", config["instance.transport"]]
     flags += ["--config", args.config] if args.config else []
     flags += ["-v"] if args.verbose else ["-q"] if args.quiet else []
-    return Supervisor(wanted, flags).run()
+    journal = [
+        f"{setting.flag}={getattr(args, setting.key)}"
+        for setting in SETTINGS
+        if setting.section == "journal" and getattr(args, setting.key) is not None
+    ]
+    return Supervisor(wanted, flags, journal).run()
 
 
 def _roles(_: argparse.Namespace) -> int:

@@ -1,8 +1,8 @@
 """A coordinator and a set of agents in the foreground, each a process of its own.
 
-What dies is started again after a pause that doubles up to half a minute. SIGTERM or Ctrl-C drains:
-the coordinator finishes what it has, with the agents still at work, then the agents leave. A second
-one is passed on to all, and everything leaves at once.
+What dies is started again after a pause that doubles up to half a minute. SIGTERM or Ctrl-C ends it: the
+coordinator first, which keeps what is unfinished in its journal (without one it drains, with the agents
+still at work), then the agents leave. A second one is passed on to all, and everything leaves at once.
 """
 
 from __future__ import annotations
@@ -74,11 +74,14 @@ class Supervisor:
     Args:
         roles: names or files of roles, in order.
         flags: passed on to every process (``--instance`` and the like).
+        own: passed on to the coordinator alone (``--journal-policy`` and the like).
     """
 
-    def __init__(self, roles: Sequence[str], flags: Sequence[str] = ()) -> None:
+    def __init__(
+        self, roles: Sequence[str], flags: Sequence[str] = (), own: Sequence[str] = ()
+    ) -> None:
         base = [sys.executable, "-m", "ganglion.daemons.main"]
-        self.coordinator = Child("coordinator", [*base, "coordinator", *flags])
+        self.coordinator = Child("coordinator", [*base, "coordinator", *flags, *own])
         self.agents = [Child(role, [*base, "agent", role, *flags]) for role in roles]
         self._signals = 0
         self._wake = threading.Event()
@@ -135,7 +138,7 @@ class Supervisor:
                 child.signal(signal.SIGTERM)
 
     def _stop(self) -> None:
-        """The coordinator drains while its agents still work; then they go."""
+        """The coordinator first: without a journal it drains while its agents still work; then they go."""
         self.coordinator.signal(signal.SIGTERM)
         self.coordinator.wait()
         for child in self.agents:

@@ -48,6 +48,18 @@ def test_up_starts_again_what_dies_and_drains_at_the_end(spawn: Spawn, instance:
     assert up.wait() == 0
 
 
+def test_up_tells_its_coordinator_where_the_journal_is(
+    spawn: Spawn, instance: Sandbox, tmp_path: Path
+) -> None:
+    up = spawn("gangliond", "up", KIT, "--journal-dir", str(tmp_path / "kept")).ready(
+        instance.socket
+    )
+    until(lambda: len(spawn.agents()) == 1, what="the agent")
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["00000001.journal"]
+    up.terminate()
+    assert up.wait() == 0
+
+
 def test_nothing_outlives_a_killed_supervisor(spawn: Spawn, instance: Sandbox) -> None:
     up = spawn("gangliond", "up", KIT).ready(instance.socket)
     until(lambda: len(spawn.agents()) == 1, what="the agent")

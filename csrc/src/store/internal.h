@@ -102,7 +102,7 @@ void gn_segments_bound(gn_store *store); /* up to which batch each counts: where
 
 /* write.c */
 int gn_buffer_add(struct gn_buffer *buffer, const void *bytes, size_t len);
-/* Note that something failed. With the lock. */
+/* Note that something failed: with a segment, or (0) with the folder of blobs. With the lock. */
 void gn_store_fail(gn_store *store, int error, int hard, const char *what, uint64_t segment);
 int gn_segment_open(gn_store *store, uint64_t first, uint64_t now_ms); /* with the lock; the segment before it is not touched */
 

@@ -184,7 +184,7 @@ static void settle(gn_store *store, struct round *round, int r, int of_blob)
         round->olds = NULL;
         put_back(store, round);
         store->held = 1;
-        gn_store_fail(store, -r, 0, "copy a blob next to", round->number);
+        gn_store_fail(store, -r, 0, "copy a blob into", 0);
     } else if (r) {
         put_back(store, round);
         gn_store_fail(store, -r, 1, "sync", round->number);

@@ -39,6 +39,10 @@ void gn_store_fail(gn_store *store, int error, int hard, const char *what, uint6
 
     store->hard |= hard;
     store->failing = store->facts.failing = error;
+    if (!segment) {
+        snprintf(store->facts.why, sizeof store->facts.why, "cannot %s %.300s: %s", what, store->blob_dir, strerror(error));
+        return;
+    }
     gn_segment_name(name, segment);
     snprintf(store->facts.why, sizeof store->facts.why, "cannot %s %.300s/%s: %s", what, store->dir, name, strerror(error));
 }
