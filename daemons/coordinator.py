@@ -19,6 +19,7 @@ from typing import Any
 from ganglion.daemons import journal
 from ganglion.daemons.announce import announce
 from ganglion.daemons.hello import greet
+from ganglion.daemons.limits import Declared
 from ganglion.protocol._native import ffi, lib
 from ganglion.protocol.config import Config
 from ganglion.protocol.errors import TransportError, UsageError
@@ -31,7 +32,7 @@ log = logging.getLogger("ganglion")
 SWEEP_SECONDS = 1.0
 # Settings of [coordinator] that are fields of gn_core_config under the same name.
 CORE_FIELDS = (
-    "tasks_max", "results_max", "bytes_max", "peers_max", "actions_max", "tries", "lease_ms",
+    "tasks_max", "results_max", "bytes_max", "peers_max", "actions_max", "limits_max", "tries", "lease_ms",
     "backoff_ms", "backoff_ms_max", "keep_ms", "keep_buried_ms", "heartbeat_ms", "agent_timeout_ms",
     "suspect_ms", "cancel_grace_ms",
 )  # fmt: skip
@@ -73,6 +74,7 @@ class Coordinator:
     def __init__(self, config: Config, *, stdio: bool = False) -> None:
         self.instance: Instance = config.instance
         self._stdio = stdio
+        self._limits = config.limits
         self._kinds = choose(config["instance.transport"])
         core = core_config(config.section("coordinator"))  # complains before anything is made
         self._epoch = int(core.epoch)
@@ -165,7 +167,9 @@ class Coordinator:
         if not whole:
             self.close()
             return 0
+        declared = Declared(self._loop, self._limits)  # its end of the line is open as long as this runs
         thread.start()
+        declared.confirm()
         greet(self.instance, self._epoch)
         where = f"{self.instance.queue} and " if self._inbox is not None else ""
         announce(f"ready {where}{self.instance.socket_path}")

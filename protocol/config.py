@@ -20,6 +20,7 @@ from typing import Any
 
 from ganglion.protocol.errors import UsageError
 from ganglion.protocol.instance import SPIN_US, Instance, default_runtime_dir, default_state_dir
+from ganglion.protocol.limits import Limit, parse_all
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -109,6 +110,12 @@ SETTINGS: tuple[Setting, ...] = (
     _S("coordinator.bytes_max", int, 536_870_912, "bytes of payloads and results held"),
     _S("coordinator.peers_max", int, 4096, "named clients and agents"),
     _S("coordinator.actions_max", int, 1024, "actions with a queue"),
+    _S(
+        "coordinator.limits_max",
+        int,
+        65_536,
+        "actions, senders and labels in use that limits can be set on",
+    ),
     _S("coordinator.tries", int, 3, "how often a task is tried"),
     _S("coordinator.lease_ms", int, 30_000, "how long an agent may hold a task between heartbeats"),
     _S("coordinator.backoff_ms", int, 200, "pause after the first failed try; doubles"),
@@ -180,7 +187,7 @@ def config_files() -> tuple[Path, ...]:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> tuple[dict[str, Any], tuple[Limit, ...]]:
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -193,13 +200,16 @@ def _read(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: {error}") from error
     values: dict[str, Any] = {}
+    limits: tuple[Limit, ...] = ()
+    if isinstance(tables.get("limits"), dict):  # its keys are names, not settings
+        limits = parse_all(tables.pop("limits"), str(path))
     for section, table in tables.items():
         for name, value in table.items() if isinstance(table, dict) else ((None, None),):
             key = f"{section}.{name}" if name is not None else section
             if key not in BY_KEY:
                 raise UsageError(f"{path}: no setting is called {key!r}")
             values[key] = BY_KEY[key].parse(value, str(path))
-    return values
+    return values, limits
 
 
 class Config:
@@ -218,8 +228,10 @@ class Config:
         self.origins: dict[str, str] = dict.fromkeys(self._values, "default")
         named = file or os.environ.get("GANGLION_CONFIG")
         path = Path(named) if named else next((p for p in config_files() if p.is_file()), None)
+        self.limits: tuple[Limit, ...] = ()  # those of [limits]
         if path is not None:
-            self._merge(_read(path), str(path))
+            values, self.limits = _read(path)
+            self._merge(values, str(path))
         self._merge(
             {
                 setting.key: setting.parse(os.environ[setting.variable], setting.variable)
