@@ -156,8 +156,8 @@ void gn_peer_gone(gn_core *core, struct gn_peer *p, int released)
     while (p->held.head != GN_NIL) {
         struct gn_task *t = gn_task_at(core, p->held.head);
         if (released) {
-            if (t->state == GN_STATE_CANCELLING || t->flags & GN_TASK_LOGGED)
-                gn_journal_own(core, t, "RESPONSE:TASK_RELEASED", "bye"); /* else a replay knows of no lease */
+            /* A replay may know of no lease, but ASSIGN_TASK may have passed over a delay that it knows of. */
+            gn_journal_own(core, t, "RESPONSE:TASK_RELEASED", "bye");
             if (t->state == GN_STATE_LEASED)
                 t->tries_used--;
             gn_unfinish_delay(core, t, GN_EVENT_RELEASE, 0);

@@ -252,8 +252,11 @@ void gn_journal_care(gn_loop *loop)
 {
     struct gn_journal *j = &loop->journal;
 
-    if (!j->store)
+    if (!j->store) {
+        if (loop->now_us >= j->tell_at_us)
+            tell(loop, &(gn_store_facts){0}); /* of the loop there is something to say anyway */
         return;
+    }
     if (loop->now_us >= j->retry_at_us) {
         j->retry_at_us = loop->now_us + RETRY_US;
         gn_store_retry(j->store, now_ms(loop));
