@@ -23,8 +23,8 @@ KINDS = {
     "stop client": 5,
     "stop coordinator": 4,
     "full disk": 4,
-    "power cut": 8,
-    "bit flip": 3,
+    "power cut": 10,
+    "bit flip": 4,
 }
 JOURNAL_KINDS = ("full disk", "power cut", "bit flip")
 

@@ -20,6 +20,7 @@ from crash.storm import Storm
 from support.instance import Sandbox
 
 CALM_S = 60.0
+SLOW_SYNC_US = 4000  # on a tmpfs, where a sync takes no time
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def _without(policy: str) -> frozenset[str]:
     return frozenset({"power cut"}) if policy == "memory" else frozenset()
 
 
-def _settings(options: Options, folder: Path, notes: Path) -> dict[str, str]:
+def _settings(options: Options, folder: Path, disk: Disk) -> dict[str, str]:
     """The coordinator's settings: small segments, so that they roll and are compacted during the run."""
     if options.policy == "none":
         return {"GANGLION_JOURNAL_POLICY": "memory", "GANGLION_JOURNAL_DIR": "none"}
@@ -115,7 +116,8 @@ def _settings(options: Options, folder: Path, notes: Path) -> dict[str, str]:
         "GANGLION_JOURNAL_SEGMENT_BYTES": str(2 << 20),
         "GANGLION_JOURNAL_COMPACT_BYTES": str(4 << 20),
         "LD_PRELOAD": str(build_notes(folder)),
-        "CRASH_SYNCS": str(notes),
+        "CRASH_SYNCS": str(disk.notes),
+        "CRASH_SYNC_US": str(SLOW_SYNC_US if disk.small else 0),
     }
 
 
@@ -126,31 +128,31 @@ def crash(options: Options, folder: Path, say: Callable[[str], None]) -> Report:
     notes = folder / "syncs"
     notes.touch()
     small = options.disk != "limit" and mount_small(sandbox.names.state_base)
-    disk = Disk(sandbox.names, notes, small) if options.policy != "none" else None
+    disk = Disk(sandbox.names, notes, small)
     say(f"policy {options.policy}, seed {options.seed}, {folder}")
     say(f"a full disk is {'a small tmpfs, filled' if small else 'RLIMIT_FSIZE of the coordinator'}")
-    env = _settings(options, folder, notes)
+    env = _settings(options, folder, disk)
     cast = Cast(sandbox, folder, seed=options.seed, rate=options.rate, without="", env=env)
     storm = Storm(cast, disk, options.seed, say)
+    has_journal, cuts = options.policy != "none", options.policy in ("group", "sync")
     try:
         storm.begin()
         storm.blow(troubles(options.seed, _without(options.policy)), options.seconds)
         say("calm")
         storm.calm(CALM_S)
-        if options.is_safe:
-            storm.ask_again()
+        if has_journal:
+            storm.ask_again(cut=cuts)
         storm.end()
-        if disk is not None:
+        if has_journal:
             unreported = disk.unreported(cast.said(cast.coordinator))
             storm.faults += [f"batch {n} was damaged, and nobody said so" for n in unreported]
         storm.faults += [f"left behind: {left}" for left in sandbox.leftovers()]
     finally:
-        if disk is not None and disk.folder.exists():
+        if disk.folder.exists():
             shutil.copytree(disk.folder, folder / "state", dirs_exist_ok=True)
         sandbox.remove()
     told = read_told(cast.ledgers.glob("told.*"))
-    damaged = frozenset(disk.damaged) if disk is not None else frozenset[str]()
-    verdict = compare(told, read_runs(cast.ledgers.glob("runs.*")), damaged)
+    verdict = compare(told, read_runs(cast.ledgers.glob("runs.*")), frozenset(disk.damaged))
     seconds = [one.seconds for one in storm.restarts if one.seconds is not None]
     return Report(
         options, verdict, dict(storm.kinds), dict(storm.kills), seconds, storm.faults,

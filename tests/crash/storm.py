@@ -31,12 +31,10 @@ class Storm:
     """One run over a cast.
 
     Args:
-        disk: under the journal; None without one. say: takes a line of progress.
+        disk: under the journal. say: takes a line of progress.
     """
 
-    def __init__(
-        self, cast: Cast, disk: Disk | None, seed: int, say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, cast: Cast, disk: Disk, seed: int, say: Callable[[str], None]) -> None:
         self.cast = cast
         self.disk = disk
         self.kinds: Counter[str] = Counter()  # what was done
@@ -94,12 +92,13 @@ class Storm:
                     self.faults.append(f"{member.name}: {status}: {member.process.stderr[-2000:]}")
             member.process = None
 
-    def ask_again(self) -> None:
-        """One more death of the coordinator; then results are asked for, and written down as told."""
+    def ask_again(self, cut: bool) -> None:
+        """One more death of the coordinator (``cut``: with the power); then results are asked for, and written down."""
         coordinator = self.cast.coordinator
-        self.kill(
-            coordinator, lambda: self._say(self.disk.cut_power(self._dice)) if self.disk else None
-        )
+        if cut:
+            self._make(Trouble(0.0, "power cut", 0.0))
+        else:
+            self.kill(coordinator)
         path = self.cast.sandbox.socket
         until(lambda: pings(path), START_S, "the coordinator's answer")
         self._wait_for_agents(time.monotonic())
@@ -150,12 +149,12 @@ class Storm:
             self.kill(self.cast.draw(object_, self._dice))
         elif verb == "stop":
             self._stop(self.cast.draw(object_, self._dice), trouble.seconds)
-        elif self.disk is not None:
-            self._spoil(self.disk, trouble)
+        else:
+            self._spoil(trouble)
 
-    def _spoil(self, disk: Disk, trouble: Trouble) -> None:
+    def _spoil(self, trouble: Trouble) -> None:
         """Trouble with the disk under the journal."""
-        coordinator = self.cast.coordinator
+        coordinator, disk = self.cast.coordinator, self.disk
         if trouble.kind == "full disk":
             process = coordinator.process
             assert process is not None

@@ -6,6 +6,9 @@
  *     F <bytes> <inode> <path>   these many bytes at least are safe
  *     D <path> <name>            the folder's entry of this name is safe; one line for each entry
  *
+ * CRASH_SYNC_US makes every call take so many us longer, as a slow disk does: on a file system in memory there would
+ * hardly ever be something that is written and not synced.
+ *
  * Owns: that file. Knows nothing of who is watched.
  */
 #include <dirent.h>
@@ -16,14 +19,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static int notes = -1;
+static long slower_us;
 
 __attribute__((constructor)) static void open_notes(void)
 {
-    const char *path = getenv("CRASH_SYNCS");
+    const char *path = getenv("CRASH_SYNCS"), *us = getenv("CRASH_SYNC_US");
 
+    slower_us = us ? atol(us) : 0;
     if (path)
         notes = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
@@ -55,9 +61,12 @@ static int noted(const char *name, int fd)
     struct stat before;
     char link[64], path[512], line[1024];
     int known = notes >= 0 && fstat(fd, &before) == 0;
+    struct timespec slower = {slower_us / 1000000, slower_us % 1000000 * 1000};
     int done, error;
     ssize_t len;
 
+    if (slower_us)
+        nanosleep(&slower, NULL);
     *(void **)&real = dlsym(RTLD_NEXT, name);
     done = real(fd);
     error = errno;

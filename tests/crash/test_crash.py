@@ -1,4 +1,4 @@
-"""A short storm over real processes: without a journal it must find losses."""
+"""Short storms over real processes: with a journal nothing may be lost, without one losses must be found."""
 
 from __future__ import annotations
 
@@ -29,3 +29,15 @@ def test_without_a_journal_losses_are_found(tmp_path: Path) -> None:
     assert report.kills["coordinator"], said
     assert report.verdict.lost, report.summary()
     assert report.is_good, report.words()
+
+
+@pytest.mark.timeout_s(240)
+@pytest.mark.parametrize(("policy", "seed", "seconds"), [("group", 22, 16.0), ("sync", 7, 8.0)])
+def test_with_a_journal_nothing_is_lost(
+    tmp_path: Path, policy: str, seed: int, seconds: float
+) -> None:
+    said: list[str] = []
+    report = crash(Options(policy, "limit", seed, seconds, 900.0), tmp_path / "run", said.append)
+    assert report.kills["coordinator"] > 1, said
+    assert report.verdict.acked > 1000, report.summary()
+    assert report.is_good, f"{report.words()}\n{report.summary()}"
