@@ -89,6 +89,31 @@ static void limit(int more)
     check(!setrlimit(RLIMIT_FSIZE, &now), "RLIMIT_FSIZE", 0);
 }
 
+/* A segment that cannot be begun costs nothing: the old one goes on. */
+static void no_new_segment(void)
+{
+    gn_store_config config = config_of(GN_STORE_SYNC);
+    struct rlimit before, now;
+    gn_store *store;
+
+    fresh();
+    store = recover(&config);
+    write_many(store, 1, 5);
+    getrlimit(RLIMIT_FSIZE, &before);
+    now = before;
+    now.rlim_cur = 100;
+    check(!setrlimit(RLIMIT_FSIZE, &now), "RLIMIT_FSIZE", 0);
+    check(!gn_store_roll(store, 2000) && errno == EFBIG && !failing(store), "no new one, and no harm", (uint64_t)errno);
+    setrlimit(RLIMIT_FSIZE, &before);
+    write_many(store, 6, 10);
+    until_committed(store, 10);
+    gn_store_close(store);
+    check(count_files(".journal") == 1, "nothing of it is left", 0);
+    store = recover(&config);
+    check(back.count == 10 && !back.notes && !back.losses, back.text, back.count);
+    gn_store_close(store);
+}
+
 static void file_size_limit(void)
 {
     for (int policy = GN_STORE_MEMORY; policy <= GN_STORE_SYNC; policy++) {
@@ -212,6 +237,7 @@ int main(void)
 {
     start();
     failed_sync();
+    no_new_segment();
     file_size_limit();
     full_disk();
     blob_copies();

@@ -68,7 +68,7 @@ int gn_store_failing(const gn_store *store); /* errno, or 0: all is well */
 /* While failing: try again what failed, now. 1: it goes again. */
 int gn_store_retry(gn_store *store, uint64_t now_ms);
 
-/* Begin a new segment now: its number, or 0 when that failed (the store is failing then). */
+/* Begin a new segment now: its number, or 0 and errno; then the old one goes on. */
 uint64_t gn_store_roll(gn_store *store, uint64_t now_ms);
 /* A replay needs segment `from` and what follows: say so in the head of a new segment and, once that is on disk, delete the others. */
 void gn_store_forget_below(gn_store *store, uint64_t from, uint64_t now_ms);

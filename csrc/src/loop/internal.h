@@ -60,7 +60,7 @@ struct gn_journal {
     uint64_t committed;         /* as the core was last told */
     int news;                   /* the store has something to say */
     int failing;                /* as the core was last told */
-    int64_t retry_at_us, tell_at_us;
+    int64_t retry_at_us, tell_at_us, walk_at_us; /* the last: no checkpoint before */
     /* checkpoints */
     int walking;                /* one is being written */
     int wanted;                 /* something was damaged: write all anew soon */

@@ -17,6 +17,7 @@
 #define UNSYNCED_MAX (8U << 20)     /* a checkpoint waits for the disk at so many bytes */
 #define RETAINED_MAX (64U << 20)    /* with so many bytes waiting for a disk that fails, outcomes are refused, too */
 #define SEGMENTS_MAX 512            /* many short segments are compacted, too */
+#define WALK_AGAIN_US 60000000      /* a checkpoint that could not begin is tried again then */
 #define FINISH_US 2000000
 
 static const char *policy_word(int policy)
@@ -200,15 +201,18 @@ static void begin_walk(gn_loop *loop)
     struct gn_journal *j = &loop->journal;
     gn_store_facts facts;
 
-    if (j->walking || j->failing)
+    if (j->walking || j->failing || loop->now_us < j->walk_at_us)
         return;
     gn_store_read_facts(j->store, &facts);
     if (!is_due(loop, &facts))
         return;
     write_batch(loop, 0); /* its first line is to be the first of the segment */
     j->walk_segment = gn_store_roll(j->store, now_ms(loop));
-    if (!j->walk_segment)
-        return; /* it fails: look() will say so */
+    if (!j->walk_segment) {
+        gn_loop_log(loop, "journal: it cannot be compacted now (%s), and grows meanwhile; it is tried again in a minute", strerror(errno));
+        j->walk_at_us = loop->now_us + WALK_AGAIN_US;
+        return;
+    }
     j->walking = 1;
     j->wanted = 0;
     j->walk_end = 0;

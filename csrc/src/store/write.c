@@ -169,8 +169,6 @@ static int roll(gn_store *store, uint64_t now_ms)
     r = gn_segment_open(store, store->batch + 1, now_ms);
     store->fill = fill;
     store->flight = flight;
-    if (r)
-        gn_store_fail(store, -r, 0, "begin", store->number + 1);
     return r;
 }
 
@@ -182,9 +180,7 @@ static void append(gn_store *store, size_t len)
     if (store->at >= store->config.segment_bytes && store->at > GN_JOURNAL_START) {
         store->batch--; /* the new segment begins with this batch */
         r = roll(store, store->config.now_ms);
-        store->batch++;
-        if (r) /* nothing is lost yet: this one goes on growing, if it can */
-            store->failing = store->facts.failing = 0;
+        store->batch++; /* when it cannot be begun nothing is lost yet: the old one goes on growing, as long as it can */
     }
     r = gn_write_all(store->fd, store->fill.bytes + store->fill.len - len, len, store->at);
     if (r) {
@@ -269,13 +265,17 @@ int gn_store_retry(gn_store *store, uint64_t now_ms)
 uint64_t gn_store_roll(gn_store *store, uint64_t now_ms)
 {
     uint64_t number = 0;
+    int r = -EAGAIN;
 
     store->config.now_ms = now_ms;
     pthread_mutex_lock(&store->lock);
-    if (!store->hard && !roll(store, now_ms))
+    if (!store->hard)
+        r = roll(store, now_ms);
+    if (!r)
         number = store->number;
     gn_sync_wake(store);
     pthread_mutex_unlock(&store->lock);
+    errno = -r;
     return number;
 }
 
