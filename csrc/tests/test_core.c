@@ -232,6 +232,8 @@ static uint32_t draw(uint32_t n)
     return (uint32_t)(seed_state >> 33) % n;
 }
 
+#define COUNT(list) (uint32_t)(sizeof list / sizeof *list)
+
 /* A message of known words in unlikely order, now and then with a byte turned over. */
 static size_t draw_message(char *out)
 {
@@ -242,13 +244,14 @@ static size_t draw_message(char *out)
     static const char *const NAMES[] = {"", "t1", "t2", "t3", "p1", "p2", "0-1", "r"};
     static const char *const PARAMS[] = {";prio=9", ";ttl=5", ";delay=3", ";after=t1,t2", ";via=B,A", ";from=p1", ";from=p2", ";token=2",
                                          ";lease=1", ";tries=1", ";keep=0", ";trace=1", ";x=%00", ";ack=1", ";blob=zz",
-                                         ";blob=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.9", ";inbox=/q9", ";len=3"};
+                                         ";blob=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.9", ";inbox=/q9", ";len=3",
+                                         ";dup=replace", ";dup=replace", ";dup=reject", ";needs=any", ";needs=ended", ";retry=1,2"};
     static const char *const BODIES[] = {":", ":abc", ":A", ":A 1", ":p1", ":{\"actions\":[\"A\",\"B\"],\"slots\":3,\"inbox\":\"/q1\"}", "",
                                          ":{\"inbox\":\"/q2\"}", ":{\"state\":\"ready\"}"};
-    size_t n = (size_t)sprintf(out, "%s:%s:%s", TYPES[draw(7)], WORDS[draw(27)], NAMES[draw(8)]);
+    size_t n = (size_t)sprintf(out, "%s:%s:%s", TYPES[draw(COUNT(TYPES))], WORDS[draw(COUNT(WORDS))], NAMES[draw(COUNT(NAMES))]);
     for (uint32_t k = draw(4); k > 0; k--)
-        n += (size_t)sprintf(out + n, "%s", PARAMS[draw(18)]);
-    n += (size_t)sprintf(out + n, "%s\n", BODIES[draw(9)]);
+        n += (size_t)sprintf(out + n, "%s", PARAMS[draw(COUNT(PARAMS))]);
+    n += (size_t)sprintf(out + n, "%s\n", BODIES[draw(COUNT(BODIES))]);
     if (draw(20) == 0)
         out[draw((uint32_t)n)] = (char)draw(256);
     return n;

@@ -8,12 +8,14 @@ answer to a message, then what follows from it (outcomes, dependents, dispatches
 from __future__ import annotations
 
 from model.leases import Leases
-from model.things import ENDED, MS, NEVER, TEXTS, Link, Peer, Task
+from model.replacing import Replacing
+from model.things import ENDED, NEVER, Link, Peer, Task
 
+NEEDS_ALONE = "needs: there is no after= it could be about"
 MASK = (1 << 64) - 1
 
 
-class Model(Leases):
+class Model(Leases, Replacing):
     """What each message does. A refused one returns its code, others ""."""
 
     def register(
@@ -62,112 +64,6 @@ class Model(Leases):
         self.gone(peer, released=True)
         self.close(link)
 
-    def watch(self, task: Task, link: Link | None) -> bool:
-        if link is None or link in task.watchers:
-            return True
-        if sum(len(t.watchers) for t in self.tasks.values()) >= self.config.watches_max:
-            return False
-        task.watchers.append(link)
-        link.watching.append(task)
-        self.respend(task)
-        return True
-
-    def submit(
-        self, link: Link | None, name: str, action: str, payload: str, params: dict[str, str]
-    ) -> str:
-        old = self.tasks.get(name)
-        if old is not None:
-            if old.content != (action, payload):
-                return self.reject(link, name, "exists")
-            if not self.watch(old, link):
-                return self.reject(link, name, "busy")
-            if params.get("ack") != "0":
-                self.say(link, f"ACK:RECEIVED:{name};again=1")
-            if old.state in ENDED:
-                self.deliver(old)
-            return ""
-        if self.draining:
-            return self.reject(link, name, "draining")
-        given = name
-        while not name or name in self.tasks:
-            self.named += 1
-            name = f"{self.config.epoch}-{self.named}"
-        if self.results() >= self.config.results_max and not self.spent:
-            return self.reject(link, given, "busy")
-        while len(self.tasks) >= self.config.tasks_max:
-            if not self.spent:
-                return self.reject(link, given, "busy")
-            self.forget(self.spent[0])
-        task = self.made(name, action, payload, params)
-        if not self.tag(
-            task, link.peer if link else None, params.get("label", ""), params.get("from", "")
-        ):
-            return self.reject(link, given, "busy")
-        if code := self.link(task, params.get("after", "")):
-            words = self.missing(given, params["after"]) if code == "unknown_task" else ""
-            return self.reject(link, given, code, words)
-        if not self.watch(task, link):
-            self.unlink(task, 0)
-            return self.reject(link, given, "busy")
-        self.tasks[name] = task
-        if params.get("ack") != "0":
-            self.say(link, f"ACK:RECEIVED:{name}")
-        self.start(task, int(params.get("delay", "0")))
-        return ""
-
-    def made(self, name: str, action: str, payload: str, params: dict[str, str]) -> Task:
-        taken = ("ack", "delay", "lease", "keep", "from")
-        ttl = int(params.get("ttl", "0"))
-        return Task(
-            name=name,
-            action=action,
-            payload=payload,
-            params={k: v for k, v in params.items() if k not in taken},
-            content=(action, payload),
-            key=params.get("key", ""),
-            prio=int(params.get("prio", "4")),
-            tries_max=int(params.get("tries", str(self.config.tries))),
-            lease=int(params.get("lease", str(self.config.lease_ms))) * MS,
-            keep=int(params.get("keep", str(self.config.keep_ms))) * MS,
-            keep_given="keep" in params,
-            ttl_at=self.now + ttl * MS if ttl else NEVER,
-            entered_at=self.now,
-            accepted_at=self.now,
-        )
-
-    def link(self, task: Task, names: str) -> str:
-        """Edges to all of them, or a code and none."""
-        before = len(self.needs(task))
-        for name in filter(None, names.split(",")):
-            other = self.tasks.get(name)
-            code = "unknown_task" if other is None or name == task.name else ""
-            if not code and len(self.edges) >= self.config.edges_max:
-                code = "busy"
-            if code or other is None:
-                self.unlink(task, before)
-                return code
-            self.edges.append((task, other))
-            self.respend(other)
-        return ""
-
-    def missing(self, own: str, names: str) -> str:
-        """Which of these no task can wait for, in words."""
-        name = next(n for n in names.split(",") if n == own or n not in self.tasks)
-        why = "a task cannot wait for itself" if name == own else TEXTS["unknown_task"]
-        return f"after={name}: {why}"
-
-    def start(self, task: Task, delay: int) -> None:
-        lost = any(other.state in ("buried", "cancelled") for other in self.needs(task))
-        if delay:
-            task.due = self.now + delay * MS
-        if self.waits(task) or lost:
-            task.delayed = delay > 0
-            self.shift(task, "waiting")
-            if lost:
-                self.bury(task, "after", "")
-        else:
-            self.shift(task, "delayed" if delay else "ready")
-
     def holds(self, task: Task, peer: Peer | None, token: int | None) -> bool:
         if task.state not in ("leased", "cancelling"):
             return False
@@ -205,21 +101,38 @@ class Model(Leases):
         self, task: Task, payload: str, params: dict[str, str], via: list[str], own: dict[str, str]
     ) -> str:
         """Through via, when what after= names is done. A code: the lease stands."""
-        code = self.link(task, params.get("after", ""))
+        before = len(self.mine(task))
+        words = NEEDS_ALONE if "needs" in params and "after" not in params else ""
+        code = (
+            self.link(task, params["after"], params.get("needs", "all"))
+            if "after" in params
+            else ""
+        )
         if code == "unknown_task":
-            self.failed(task, self.missing(task.name, params["after"]), None)
-        if code:
+            words = self.missing(task.name, params["after"])
+        elif not code and "after" in params:
+            words = self.circle(task, params["after"])
+        if words:
+            self.drop(self.mine(task)[before:])
+            self.failed(task, words, None)
+        if code or words:
             return code if code == "busy" else ""
-        kept = {k: v for k, v in task.params.items() if k not in ("ct", "via", "after", *own)}
+        kept = {
+            k: v for k, v in task.params.items() if k not in ("ct", "via", "after", "needs", *own)
+        }
         if via[1:]:
             kept["via"] = ",".join(via[1:])
         if "after" in params:
             kept["after"] = params["after"]
+        if "needs" in params:
+            kept["needs"] = params["needs"]
         task.params = {**kept, **own}
         task.payload, task.tries_used, task.due, task.words = payload, 0, NEVER, ""
         task.action, task.entered_at = via[0], self.now
-        lost = any(other.state in ("buried", "cancelled") for other in self.needs(task))
-        self.shift(task, "waiting" if self.waits(task) or lost else "ready")
+        for edge in self.mine(task)[:before]:
+            edge.past = True
+        lost = self.lost(task)
+        self.shift(task, "waiting" if self.waits(task) else "ready")
         if lost:
             self.bury(task, "after", "")
         return ""
@@ -235,6 +148,9 @@ class Model(Leases):
 
     def backoff(self, task: Task) -> int:
         config = self.config
+        if schedule := task.params.get("retry"):
+            pauses = schedule.split(",")
+            return int(pauses[min(task.tries_used, len(pauses)) - 1])
         ms = min(config.backoff_ms << (task.tries_used - 1), config.backoff_ms_max)
         self.random = z = (self.random + 0x9E3779B97F4A7C15) & MASK
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
@@ -263,6 +179,7 @@ class Model(Leases):
         if task.state == "buried":
             task.tries_used, task.ttl_at, task.reason, task.words = 0, NEVER, "", ""
             task.entered_at = self.now
+            self.unmeet(task)
         self.shift(task, "ready")
 
     def sent(self, link: Link, count: int) -> None:

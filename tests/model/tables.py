@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from model.lattice import Lattice
 from model.limits import Limits, Meter
-from model.things import ENDED, MS, NEVER, REASONS, TEXTS, Config, Link, Peer, Task
+from model.things import ENDED, MS, NEVER, REASONS, TEXTS, Config, Edge, Link, Peer, Task
 
 
-class Tables(Limits):
+class Tables(Limits, Lattice):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.paused: set[str] = set()
         self.buried: list[Task] = []  # oldest first
         self.spent: list[Task] = []  # may make room, oldest first
-        self.edges: list[
-            tuple[Task, Task]
-        ] = []  # (who waits for or runs after, whom), oldest first
+        self.edges: list[Edge] = []  # oldest first
         self.effects: list[tuple[str, Link]] = []
         self.draining = False
         self.adopted = 0
@@ -173,7 +172,7 @@ class Tables(Limits):
 
     def end(self, task: Task) -> None:
         task.ttl_at = NEVER
-        self.unlink(task, 0)
+        self.drop(self.mine(task))
         if task.state == "buried":
             self.buried.append(task)
             keep = task.keep if task.keep_given else self.config.keep_buried_ms * MS
@@ -216,23 +215,6 @@ class Tables(Limits):
             self.spent.remove(task)
         del self.tasks[task.name]
 
-    def needs(self, task: Task) -> list[Task]:
-        return [to for who, to in self.edges if who is task]
-
-    def waits(self, task: Task) -> int:
-        return sum(other.state != "done" for other in self.needs(task))
-
-    def pinned(self, task: Task) -> bool:
-        return any(to is task for _, to in self.edges)
-
-    def unlink(self, task: Task, keep: int) -> None:
-        """Drop its edges but the first `keep`, newest first."""
-        mine = [edge for edge in self.edges if edge[0] is task]
-        for who, to in reversed(mine[keep:]):
-            at = max(i for i, edge in enumerate(self.edges) if edge == (who, to))
-            del self.edges[at]
-            self.respend(to)
-
     def respend(self, task: Task) -> None:
         spent = (
             task.state in ("done", "cancelled")
@@ -274,16 +256,6 @@ class Tables(Limits):
                 task.watchers.remove(link)
                 link.out += self.outcome(task)
         self.respend(task)
-
-    def wake(self, task: Task) -> None:
-        for other in dict.fromkeys(who for who, to in self.edges if to is task):
-            if other.state != "waiting":
-                continue
-            if task.state == "done":
-                if self.waits(other) == 0 and not other.delayed:
-                    self.shift(other, "ready")
-            else:
-                self.bury(other, "after", task.name)
 
     def outcome(self, task: Task) -> bytes:
         if task.state == "done":

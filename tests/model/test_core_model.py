@@ -11,78 +11,27 @@ moment, so that most steps mean something. Hypothesis chooses, repeats and remov
 from __future__ import annotations
 
 import random
-from collections import Counter
 from contextlib import suppress
 
 from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from model.draws import (
+    ACTIONS,
+    FAULTS,
+    KINDS,
+    LIMITED,
+    NAMES,
+    NEEDS,
+    PAYLOADS,
+    PEERS,
+    PLACES,
+    SUBMISSION,
+)
 from model.model import Model
 from model.native import CLOSE, DRAINED, OPEN, SHARED, STREAM, Core
 from model.replaying import Replaying
 from model.things import ENDED, MS, NEVER, Config, Link, Peer, Task
-
-ACTIONS = ["A", "A", "A", "B", "C"]
-NAMES = [f"t{i}" for i in range(40)]
-PEERS = ["p1", "p2", "p3", "p4", "p5"]
-PAYLOADS = ["", "one", "two", "x" * 60]
-SUBMISSION = {
-    "prio": ["0", "9", "5"],
-    "delay": ["100", "900"],
-    "ttl": ["600", "5000"],
-    "lease": ["500", "60000"],
-    "tries": ["1", "2"],
-    "keep": ["0", "700", "60000"],
-    "via": ["B", "C,B", "A"],
-    "x": ["1"],
-    "ct": ["text"],
-    "ack": ["0"],
-}
-FAULTS = {
-    "prio=10": ("bad_number", "prio: 0 to 9"),
-    "ttl=0": ("bad_number", "ttl: at least 1, at most 4294967295"),
-    "tries=x": ("bad_number", "tries: at least 1, at most 65535"),
-    "lease=0": ("bad_number", "lease: at least 1, at most 4294967295"),
-    "via=b": ("bad_param", "via: action names (A-Z 0-9 _), a comma between two"),
-    "label=a,": ("bad_param", "label: 1 to 4 names of letters digits - _ ., a comma between two"),
-    "key=": ("bad_param", "key: 1 to 64 bytes"),
-    "blob=1": ("bad_param", "blob: <64 hex digits>.<bytes>"),
-}
-LIMITED = ["action/A", "action/B", "sender/p1", "sender/g1", *["label/x"] * 2, "label/y", "label/z"]
-# How often a kind of step is taken beside the others.
-KINDS = Counter(
-    {
-        "submit": 12,
-        "complete": 8,
-        "fail": 2,
-        "release": 1,
-        "bury": 2,
-        "progress": 1,
-        "take_output": 2,
-        "take_all": 4,
-    }
-    | {
-        "pass_time": 3,
-        "pass_to_next": 2,
-        "register": 2,
-        "heartbeat": 2,
-        "bye": 1,
-        "drain_agent": 1,
-        "open_link": 1,
-    }
-    | {
-        "lose_link": 1,
-        "cancel": 2,
-        "watch": 1,
-        "result": 1,
-        "kick": 1,
-        "kick_action": 1,
-        "pause": 1,
-        "assign": 1,
-    }
-    | {"ping": 1, "nonsense": 1, "drain": 1, "beat_list": 4, "limit": 4}
-    | {"limits": 1, "checkpoint": 1, "checkpoint_step": 3}
-)
 
 
 class NotRead(Exception):
@@ -357,6 +306,8 @@ class CoreAndModel(Replaying, RuleBasedStateMachine):
         params = self.some(r, SUBMISSION) if r.random() < 0.7 else {}
         if r.random() < 0.25:
             params["after"] = ",".join(self.a_name(r) for _ in range(r.choice([1, 1, 2, 3])))
+            if r.random() < 0.5:
+                params["needs"] = r.choice(NEEDS)
         if r.random() < 0.35:
             params["key"] = r.choice("kkl")
         if r.random() < 0.5:
@@ -368,6 +319,20 @@ class CoreAndModel(Replaying, RuleBasedStateMachine):
         if r.random() < 0.15 and self.model.tasks:  # the same again
             old = r.choice(list(self.model.tasks.values()))
             name, (action, payload) = old.name, old.content
+        self.send(link, f"DATA:{action}:{name}{Model.text(params)}:{payload}")
+        self.model.submit(link, name, action, payload, params)
+
+    def replace(self, r: random.Random) -> None:
+        link, name = self.a_link(r), self.a_name(r, *r.choice(PLACES))
+        params = {
+            "dup": "replace",
+            **(self.some(r, {**SUBMISSION, "dup": ["replace"]}) if r.random() < 0.5 else {}),
+        }
+        if r.random() < 0.4:
+            params["after"] = self.a_name(r, *r.choice([("waiting",), ()]))
+        if r.random() < 0.35:
+            params["key"] = r.choice("kkl")
+        action, payload = r.choice(ACTIONS), r.choice(PAYLOADS)
         self.send(link, f"DATA:{action}:{name}{Model.text(params)}:{payload}")
         self.model.submit(link, name, action, payload, params)
 
@@ -549,8 +514,20 @@ class CoreAndModel(Replaying, RuleBasedStateMachine):
             params = self.some(r, {"via": ["B", "C,A"], "y": ["2"], "x": ["3"], "ct": ["json"]})
             if r.random() < 0.5:
                 params["after"] = ",".join(self.a_name(r) for _ in range(r.choice([1, 2])))
+            if r.random() < 0.3:
+                params["needs"] = r.choice(NEEDS)
         task, link = self.outcome(r, "TASK_COMPLETED", params, payload)
         if task is not None and (code := self.model.completed(task, payload, params)):
+            self.model.reject(link, task.name, code)
+
+    def hand_on(self, r: random.Random) -> None:
+        """Through another action, behind what may itself be waiting for it."""
+        names = [self.a_name(r, "waiting") for _ in range(r.choice([1, 1, 2]))]
+        params = {"via": r.choice("BC"), "after": ",".join(names)}
+        if r.random() < 0.5:
+            params["needs"] = r.choice(NEEDS)
+        task, link = self.outcome(r, "TASK_COMPLETED", params, "on")
+        if task is not None and (code := self.model.completed(task, "on", params)):
             self.model.reject(link, task.name, code)
 
     def fail(self, r: random.Random) -> None:

@@ -25,6 +25,7 @@ REQUESTS = {
     "DISPATCH",
     "CANCEL",
     "KICK",
+    "REPLACE",
 }
 ENDED = {"done", "buried", "cancelled"}
 HELD = {"leased", "cancelling"}
@@ -55,11 +56,11 @@ def leads(event: str) -> dict[str, str]:
     return found
 
 
-def test_only_a_submission_begins_a_task_and_only_forgetting_ends_it() -> None:
+def test_only_a_submission_begins_a_task_and_only_forgetting_or_replacing_ends_it() -> None:
     for event in EVENTS:
         for before, after in leads(event).items():
             assert (before == "none") == event.startswith("SUBMIT_")
-            assert (after == "none") == (event == "FORGET")
+            assert (after == "none") == (event in ("FORGET", "REPLACE"))
 
 
 def test_outcomes_count_only_under_a_lease() -> None:
@@ -79,6 +80,10 @@ def test_what_was_cancelled_ends_cancelled_unless_it_was_done() -> None:
 
 def test_nothing_accepted_is_forgotten_before_it_has_ended() -> None:
     assert set(leads("FORGET")) == ENDED
+
+
+def test_nothing_is_replaced_under_an_agent() -> None:
+    assert set(leads("REPLACE")) == set(STATES) - HELD - {"none"}
 
 
 def test_every_state_can_be_reached_and_left() -> None:

@@ -96,6 +96,16 @@ class Peer:
 
 
 @dataclass(eq=False, repr=False)
+class Edge:
+    """`who` waits for `to`, or runs after it (then it is met)."""
+
+    who: Task
+    to: Task
+    met: bool
+    past: bool = False  # of an action before
+
+
+@dataclass(eq=False, repr=False)
 class Task:
     name: str
     action: str
@@ -115,6 +125,7 @@ class Task:
     agent: Peer | None = None
     due: int = NEVER
     delayed: bool = False
+    policy: str = "all"
     turn: int = 0
     ran_as: str = ""
     sender: str = ""

@@ -32,7 +32,7 @@
     X(COMPLETE) X(COMPLETE_ON) X(COMPLETE_WAIT)      /* COMPLETE_ON: via= goes on */           \
     X(FAIL_RETRY) X(FAIL_FINAL) X(RELEASE) X(BURY)                                             \
     X(LEASE_RETRY) X(LEASE_FINAL)                     /* lease over or agent gone */           \
-    X(TTL_OVER) X(CANCEL) X(GRACE_OVER) X(KICK) X(FORGET)
+    X(TTL_OVER) X(CANCEL) X(GRACE_OVER) X(KICK) X(FORGET) X(REPLACE) /* dup=replace: then SUBMIT_* anew */
 
 enum gn_state {
 #define X(name, word) GN_STATE_##name,

@@ -54,7 +54,10 @@
     X(NEED, "need", STR)    /* resources */                                                    \
     X(ONCE, "once", U64)    /* 1: handed out at most once */                                   \
     X(TRACE, "trace", U64)  /* 1: note the time of every hop in hops= of the outcome */        \
-    X(HOPS, "hops", STR)    /* ACTION.agent.wait_us.run_us, comma-separated */
+    X(HOPS, "hops", STR)    /* ACTION.agent.wait_us.run_us, comma-separated */                 \
+    X(DUP, "dup", STR)      /* existing, reject or replace: when the name is taken */          \
+    X(RETRY, "retry", STR)  /* ms between tries, comma-separated; the last one repeats */      \
+    X(NEEDS, "needs", STR)  /* all, ended or any: of the tasks in after= */
 
 enum gn_verb {
     GN_VERB_NONE,
@@ -135,7 +138,7 @@ size_t gn_parse(gn_parser *parser, const uint8_t *buf, size_t len, int final,
 typedef struct gn_params {
     uint64_t present;
     uint64_t prio, ttl, delay, lease, tries, try_, token, seq, ack, keep, ts, trace, once; /* 0 when absent; prio 4 */
-    gn_span from, via, after, key, label, ct, shape, blob, tp, need, hops; /* raw, still percent-encoded */
+    gn_span from, via, after, key, label, ct, shape, blob, tp, need, hops, dup, retry, needs; /* raw, still percent-encoded */
 } gn_params;
 
 /* Decode m's parameters. Returns 0 or a code (GN_BAD_PARAM, GN_BAD_NUMBER, GN_BAD_PERCENT). A key given twice: the last counts.

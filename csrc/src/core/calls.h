@@ -177,13 +177,23 @@ void gn_alarms(gn_core *core); /* the member "alarms" of the object in core->tex
 
 /* ---- deps.c ---------------------------------------------------------------------------------------- */
 
-int gn_deps_add(gn_core *core, struct gn_task *t, const uint8_t *raw, size_t len); /* after=; 0 or a code: none kept */
+int gn_deps_policy(const char *word, size_t len); /* enum gn_policy of the value of needs=, or -1 */
+int gn_deps_policy_kept(const struct gn_task *t); /* the one in what is passed on */
+int gn_deps_add(gn_core *core, struct gn_task *t, const uint8_t *raw, size_t len, int policy); /* after=; 0 or a code: none kept */
 void gn_deps_drop(gn_core *core, struct gn_task *t);
 void gn_deps_trim(gn_core *core, struct gn_task *t, uint32_t stop); /* those added since t->needs was stop */
 void gn_deps_ended(gn_core *core, struct gn_task *t); /* wake or bury what waits for t */
 int gn_deps_replayed(const gn_core *core, const struct gn_ctx *x); /* a replay, and not all that x's after= names is known to be done: gn_deps_resume decides */
 void gn_deps_resume(gn_core *core, struct gn_task *t); /* after a replay: its edges, and whether it may go */
-int gn_deps_lost(const gn_core *core, const struct gn_task *t); /* one of its needs is buried or cancelled */
+int gn_deps_lost(const gn_core *core, const struct gn_task *t); /* what it waits for can no longer be met */
+void gn_deps_go(gn_core *core, struct gn_task *t);   /* what it waited for is so: ready */
+void gn_deps_note(gn_core *core, struct gn_task *t); /* it went on: in the journal, when the tasks it waited for may not show it later */
+void gn_deps_past(gn_core *core, uint32_t edge);     /* this edge and those behind it are of an action before */
+void gn_deps_kicked(gn_core *core, struct gn_task *t); /* t, which was buried, is about to be ready: who waits for its end waits on */
+void gn_deps_renew(gn_core *core, struct gn_task *t, uint32_t stop); /* drop those it had when t->needs was stop */
+/* A task that raw (the value of after=) names and that waits, perhaps through others, for t; or GN_NIL. The way from it
+ * to t is in visit_from. */
+uint32_t gn_deps_circle(gn_core *core, struct gn_task *t, const uint8_t *raw, size_t len);
 
 /* ---- watches.c ---------------------------------------------------------------------------------------- */
 
@@ -214,7 +224,7 @@ struct gn_pair {
 #define GN_BIT(name) (UINT64_C(1) << GN_PARAM_##name)
 /* The coordinator's own in a submission, an outcome, a progress. */
 #define GN_TAKEN_OUT (GN_BIT(FROM) | GN_BIT(ACK) | GN_BIT(DELAY) | GN_BIT(LEN) | GN_BIT(LEASE) | GN_BIT(TRY) |       \
-                      GN_BIT(TOKEN) | GN_BIT(TS) | GN_BIT(KEEP) | GN_BIT(HOPS))
+                      GN_BIT(TOKEN) | GN_BIT(TS) | GN_BIT(KEEP) | GN_BIT(HOPS) | GN_BIT(DUP))
 int gn_pair_next(const char **at, const char *end, struct gn_pair *out);
 /* Append all pairs of text whose id is not in drop. Returns the new length; never over cap (then -1). */
 ptrdiff_t gn_pairs_copy(char *dst, size_t len, size_t cap, const char *text, size_t text_len, uint64_t drop);
@@ -296,7 +306,7 @@ void gn_reject_inbox(gn_core *core, const struct gn_ctx *x, const char *inbox, i
 
 #define GN_WHY_BYTES_MAX 320 /* a name of after= as written, and the longest words around it */
 _Static_assert(3 * GN_TASK_BYTES_MAX + 100 <= GN_WHY_BYTES_MAX, "any name fits");
-size_t gn_why(const gn_core *core, const struct gn_ctx *x, int code, char *dst); /* not NUL-terminated */
+size_t gn_why(gn_core *core, const struct gn_ctx *x, int code, char *dst); /* not NUL-terminated */
 
 /* ---- text.c, json.c -------------------------------------------------------------------------------------------------- */
 
@@ -330,8 +340,21 @@ int gn_json_next(struct gn_json *j, char *key, size_t cap, struct gn_json_value 
 int gn_json_item(struct gn_json_value *list, struct gn_json_value *item); /* 1, 0; list is used up */
 ptrdiff_t gn_json_string(const struct gn_json_value *v, char *dst, size_t cap); /* NUL-terminated; -1 too long or holds NUL */
 
+/* ---- retry.c: pauses between tries ------------------------------------------------------------------------------------ */
+
+int gn_retry_is_sane(const uint8_t *raw, size_t len); /* the value of retry= */
+uint64_t gn_retry_ms(gn_core *core, const struct gn_task *t); /* before the next try of t: its schedule's, or the backoff */
+
+/* ---- replace.c: dup= --------------------------------------------------------------------------------------------------- */
+
+enum gn_dup { GN_DUP_EXISTING, GN_DUP_REJECT, GN_DUP_REPLACE };
+int gn_dup_of(const struct gn_ctx *x); /* enum gn_dup, or -1 */
+void gn_replace(gn_core *core, const struct gn_ctx *x, struct gn_task *t, uint64_t content);
+
 /* ---- verbs ---------------------------------------------------------------------------------------------------------------- */
 
+/* t, made ready by what may fail, is in: its settings, the journal, the answer (with params), its first state. */
+void gn_submit_take(gn_core *core, const struct gn_ctx *x, struct gn_task *t, uint64_t content, const char *params);
 void gn_verb_submit(gn_core *core, const struct gn_ctx *x);
 void gn_verb_cancel(gn_core *core, const struct gn_ctx *x);
 void gn_verb_result(gn_core *core, const struct gn_ctx *x);

@@ -183,10 +183,12 @@ static int needs_ok(const gn_core *core, const struct gn_task *t)
         const struct gn_edge *e = gn_edge_at(core, i);
         TRUE(++n <= core->edges.live && e->from == t->self);
         TRUE(gn_task_at(core, e->to)->state != GN_STATE_NONE);
-        TRUE(!e->met || gn_task_at(core, e->to)->state == GN_STATE_DONE);
+        TRUE(e->met || gn_task_at(core, e->to)->state != GN_STATE_DONE);
+        TRUE(e->met || t->policy != GN_NEEDS_ENDED || !gn_task_ended(gn_task_at(core, e->to)));
         waits += !e->met;
     }
     TRUE(waits == t->waits);
+    TRUE(!gn_deps_lost(core, t));
     TRUE(waits == 0 || t->state == GN_STATE_WAITING);
     TRUE(t->batch <= core->batch);
     TRUE(t->needs == GN_NIL || !gn_task_ended(t));

@@ -211,7 +211,7 @@ void gn_task_due(gn_core *core, struct gn_task *t)
         t->due_us = GN_NEVER;
         gn_timer_task(core, t);
         if (t->waits == 0)
-            gn_shift(core, t, GN_EVENT_AFTER_MET);
+            gn_deps_go(core, t);
         break;
     case GN_STATE_DELAYED:
         gn_shift(core, t, GN_EVENT_DUE);

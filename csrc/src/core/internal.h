@@ -136,10 +136,13 @@ struct gn_task {
     uint32_t needs;       /* first edge to a task it waits for or runs after */
     struct gn_list needed_by; /* edges from tasks that wait for this one or run after it: its result is kept */
     uint32_t waits;       /* unmet ones among needs */
+    uint32_t visit_next, visit_from; /* gn_deps_circle: its list, and whom this one waits for on the way */
+    uint64_t visit;
     struct gn_list watchers; /* oldest first */
     uint32_t tries_used, tries_max;
     uint32_t lease_ms, keep_ms;
     uint8_t state, prio, reason, timer, stand;
+    uint8_t policy;       /* of what it waits for: enum gn_policy */
     uint16_t flags;
     uint8_t name_len, name_off; /* where in mem the name stands */
     uint16_t pass_len;    /* parameters passed on, behind the name in mem; the payload follows */
@@ -306,12 +309,18 @@ struct gn_watch {
     uint8_t waiting;
 };
 
+/* needs=: when what is named in after= lets a task run. */
+enum gn_policy { GN_NEEDS_ALL, GN_NEEDS_ENDED, GN_NEEDS_ANY };
+
+/* PAST: of an action of `from` before the one it is at. */
+enum gn_met { GN_EDGE_UNMET, GN_EDGE_MET, GN_EDGE_PAST };
+
 /* task `from` waits for, or runs after, task `to`. */
 struct gn_edge {
     struct gn_node in;  /* to->needed_by, oldest first */
     uint32_t out_next;  /* from->needs */
     uint32_t self, from, to;
-    uint8_t met;
+    uint8_t met;        /* enum gn_met */
 };
 
 struct gn_blob {
@@ -398,7 +407,7 @@ struct gn_core {
     gn_core_config config;
     int64_t now; /* us */
     uint64_t random;
-    uint64_t token, serial, turn, named;
+    uint64_t token, serial, turn, named, visit;
     struct gn_pool tasks, actions, serves, peers, conns, watches, edges, blobs, keys, tags, meters, berths;
     struct gn_names task_names, action_names, peer_names, blob_names, key_names, meter_names;
     struct gn_timers timers;

@@ -5,7 +5,7 @@
 
 /* Of an outcome's parameters, what is for the coordinator alone. */
 #define OUTCOME_DROP (GN_TAKEN_OUT | GN_BIT(VIA) | GN_BIT(AFTER) | GN_BIT(PRIO) | GN_BIT(TTL) | GN_BIT(TRIES) | \
-                      GN_BIT(TRACE) | GN_BIT(NEED) | GN_BIT(KEY) | GN_BIT(LABEL))
+                      GN_BIT(TRACE) | GN_BIT(NEED) | GN_BIT(KEY) | GN_BIT(LABEL) | GN_BIT(RETRY) | GN_BIT(NEEDS))
 #define CONTENT (GN_BIT(CT) | GN_BIT(SHAPE) | GN_BIT(BLOB))
 #define LEN_ROOM 12 /* ";len=65536" and the colon behind it */
 
@@ -127,7 +127,7 @@ static ptrdiff_t next_pass(const struct gn_task *t, const struct gn_ctx *x, cons
 {
     const char *remarks = gn_chars(x->buf, x->m->params);
     const char *at = (const char *)t->mem + t->name_len, *end = at + t->pass_len;
-    uint64_t drop = CONTENT | GN_BIT(VIA) | GN_BIT(AFTER);
+    uint64_t drop = CONTENT | GN_BIT(VIA) | GN_BIT(AFTER) | GN_BIT(NEEDS);
     const size_t cap = GN_PASS_BYTES_MAX;
     struct gn_pair pair;
     ptrdiff_t n = 0;
@@ -138,6 +138,8 @@ static ptrdiff_t next_pass(const struct gn_task *t, const struct gn_ctx *x, cons
         n = gn_pairs_put(pass, (size_t)n, cap, "via", via, via_len);
     if (n >= 0 && x->p.present & GN_BIT(AFTER))
         n = gn_pairs_put(pass, (size_t)n, cap, "after", gn_chars(x->buf, x->p.after), x->p.after.len);
+    if (n >= 0 && x->p.present & GN_BIT(NEEDS))
+        n = gn_pairs_put(pass, (size_t)n, cap, "needs", gn_chars(x->buf, x->p.needs), x->p.needs.len);
     if (n >= 0)
         n = gn_pairs_copy(pass, (size_t)n, cap, remarks, x->m->params.len, (OUTCOME_DROP & ~CONTENT) | GN_BIT(SEQ) | GN_BIT(TP));
     return n;

@@ -23,29 +23,11 @@ static void count_outcome(gn_core *core, const struct gn_task *t, int done)
         gn_peer_at(core, t->agent)->failed++;
 }
 
-static uint64_t jitter(gn_core *core, uint64_t n)
-{
-    uint64_t z = (core->random += UINT64_C(0x9e3779b97f4a7c15)); /* splitmix64 */
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (z ^ (z >> 31)) % n;
-}
-
-static uint64_t backoff_ms(gn_core *core, const struct gn_task *t)
-{
-    uint64_t ms = core->config.backoff_ms;
-    for (uint32_t i = 1; i < t->tries_used && ms < core->config.backoff_ms_max; i++)
-        ms *= 2;
-    if (ms > core->config.backoff_ms_max)
-        ms = core->config.backoff_ms_max;
-    return ms + jitter(core, ms / 2 + 1);
-}
-
 static uint64_t pause_ms(gn_core *core, const struct gn_task *t, const struct gn_ctx *x)
 {
     if (x->p.present & GN_BIT(DELAY) || t->tries_used >= t->tries_max)
         return x->p.delay;
-    return backoff_ms(core, t);
+    return gn_retry_ms(core, t);
 }
 
 /* A failed try: words are the agent's, or why its outcome could not be carried out. */
@@ -101,6 +83,17 @@ static int split_via(const char *via, size_t len, char *name, size_t *name_len, 
     return more == 0 ? 0 : GN_BAD_PARAM;
 }
 
+/* What the outcome names in after=, without waiting for each other. */
+static int wait_for(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
+{
+    const uint8_t *raw = x->buf + x->p.after.off;
+    int policy = x->p.present & GN_BIT(NEEDS) ? gn_deps_policy(gn_chars(x->buf, x->p.needs), x->p.needs.len) : GN_NEEDS_ALL;
+    if (policy < 0 || !(x->p.present & GN_BIT(AFTER)))
+        return GN_BAD_PARAM;
+    int code = gn_deps_add(core, t, raw, x->p.after.len, policy);
+    return code == 0 && gn_deps_circle(core, t, raw, x->p.after.len) != GN_NIL ? GN_BAD_STATE : code;
+}
+
 /* t goes on with this result. 0; GN_BUSY, GN_NO_MEMORY: nothing changed, the lease stands; others: a failed try. */
 static int go_on(gn_core *core, struct gn_task *t, const struct gn_ctx *x, const char *via, size_t via_len)
 {
@@ -112,8 +105,8 @@ static int go_on(gn_core *core, struct gn_task *t, const struct gn_ctx *x, const
     if (code != 0)
         return code;
     memcpy(rest, rest_at, rest_len); /* it may stand in the memory that is about to be replaced */
-    if (x->p.present & GN_BIT(AFTER))
-        code = gn_deps_add(core, t, x->buf + x->p.after.off, x->p.after.len);
+    if (x->p.present & (GN_BIT(AFTER) | GN_BIT(NEEDS)))
+        code = wait_for(core, t, x);
     if (code == 0 && (action = gn_action_get(core, name, name_len)) == GN_NIL)
         code = GN_BUSY;
     if (code == 0) {
@@ -133,7 +126,10 @@ static int go_on(gn_core *core, struct gn_task *t, const struct gn_ctx *x, const
     t->entered_us = core->now;
     t->due_us = GN_NEVER;
     gn_task_set_words(core, t, NULL, 0, 0);
+    gn_deps_past(core, needs);
     gn_shift(core, t, wait ? GN_EVENT_COMPLETE_WAIT : GN_EVENT_COMPLETE_ON);
+    if (!wait)
+        gn_deps_note(core, t);
     if (lost) {
         gn_journal_own(core, t, "RESPONSE:TASK_BURIED", "after");
         t->reason = GN_REASON_AFTER;

@@ -31,7 +31,7 @@ int gn_via_is_sane(const uint8_t *at, size_t len)
     return more == 0;
 }
 
-static int check(const gn_core *core, const struct gn_ctx *x)
+static int check(const struct gn_ctx *x)
 {
     const gn_params *p = &x->p;
     if (p->present == 0)
@@ -44,8 +44,12 @@ static int check(const gn_core *core, const struct gn_ctx *x)
         return GN_BAD_PARAM;
     if ((p->present & GN_BIT(KEY) && !gn_key_is_sane(x)) || (p->present & GN_BIT(LABEL) && !gn_label_is_sane(x)))
         return GN_BAD_PARAM;
-    (void)core;
-    return 0;
+    if (p->present & GN_BIT(RETRY) && !gn_retry_is_sane(x->buf + p->retry.off, p->retry.len))
+        return GN_BAD_PARAM;
+    if (p->present & GN_BIT(NEEDS) &&
+        (!(p->present & GN_BIT(AFTER)) || gn_deps_policy(gn_chars(x->buf, p->needs), p->needs.len) < 0))
+        return GN_BAD_PARAM;
+    return gn_dup_of(x) < 0 ? GN_BAD_PARAM : 0;
 }
 
 #define CONTENT_SEED UINT64_C(0x67616e676c696f6e) /* the same in every run: it stands in the journal */
@@ -82,8 +86,8 @@ static int keep_again(gn_core *core, const struct gn_ctx *x, struct gn_task *t)
 
 static void submit_again(gn_core *core, const struct gn_ctx *x, struct gn_task *t, uint64_t content)
 {
-    if (t->content != content) {
-        gn_reject(core, x, gn_shift_code(t, GN_EVENT_SUBMIT_READY));
+    if (t->content != content || gn_dup_of(x) == GN_DUP_REJECT) {
+        gn_reject_why(core, x, gn_shift_code(t, GN_EVENT_SUBMIT_READY));
         return;
     }
     int code = keep_again(core, x, t);
@@ -158,7 +162,7 @@ static int prepare(gn_core *core, const struct gn_ctx *x, const char *name, size
     if (code == 0)
         code = gn_sender_set(core, t, x);
     if (code == 0 && x->p.present & GN_BIT(AFTER))
-        code = gn_deps_add(core, t, x->buf + x->p.after.off, x->p.after.len);
+        code = gn_deps_add(core, t, x->buf + x->p.after.off, x->p.after.len, gn_deps_policy_kept(t));
     if (code == 0 && x->conn != GN_NIL)
         code = gn_watch_add(core, t, x->conn);
     if (code == 0 && x->p.present & GN_BIT(BLOB)) {
@@ -174,14 +178,15 @@ static int prepare(gn_core *core, const struct gn_ctx *x, const char *name, size
     return 0;
 }
 
-static void take_in(gn_core *core, const struct gn_ctx *x, struct gn_task *t, uint64_t content)
+void gn_submit_take(gn_core *core, const struct gn_ctx *x, struct gn_task *t, uint64_t content, const char *params)
 {
     settings(core, t, x, content);
     gn_journal_message(core, x, t, NULL);
     core->n.submitted++;
-    acknowledge(core, x, t, NULL);
+    acknowledge(core, x, t, params);
     int lost = gn_deps_lost(core, t);
-    if (t->waits > 0 || lost || gn_deps_replayed(core, x)) {
+    int after = (x->p.present & GN_BIT(AFTER) && x->p.delay > 0) || gn_deps_replayed(core, x); /* time decides, or gn_deps_resume */
+    if (t->waits > 0 || lost || after) {
         if (x->p.delay > 0) {
             t->flags |= GN_TASK_DELAY;
             t->due_us = core->now + (int64_t)x->p.delay * GN_MS;
@@ -197,6 +202,7 @@ static void take_in(gn_core *core, const struct gn_ctx *x, struct gn_task *t, ui
         gn_shift(core, t, GN_EVENT_SUBMIT_DELAYED);
     } else {
         gn_shift(core, t, GN_EVENT_SUBMIT_READY);
+        gn_deps_note(core, t);
     }
 }
 
@@ -206,9 +212,13 @@ void gn_verb_submit(gn_core *core, const struct gn_ctx *x)
     size_t name_len = x->m->task.len;
     char given[GN_TASK_BYTES_MAX];
     uint64_t content = content_of(x);
-    int code = check(core, x);
+    int code = check(x);
     if (code == 0 && name_len > 0) {
         struct gn_task *t = named(core, x);
+        if (t != NULL && gn_dup_of(x) == GN_DUP_REPLACE && !(core->replaying && gn_shift_code(t, GN_EVENT_REPLACE) != 0)) {
+            gn_replace(core, x, t, content);
+            return;
+        }
         if (t != NULL && core->replaying) {
             gn_task_drop(core, t); /* accepted anew, so it had been forgotten: the line that said so is lost */
         } else if (t != NULL) {
@@ -228,7 +238,7 @@ void gn_verb_submit(gn_core *core, const struct gn_ctx *x)
     if (code != 0)
         gn_reject_why(core, x, code);
     else
-        take_in(core, x, t, content);
+        gn_submit_take(core, x, t, content, NULL);
 }
 
 /* ---- the others ------------------------------------------------------------------------------ */
@@ -300,6 +310,7 @@ void gn_verb_watch(gn_core *core, const struct gn_ctx *x)
 static void kick(gn_core *core, struct gn_task *t)
 {
     if (t->state == GN_STATE_BURIED) {
+        gn_deps_kicked(core, t);
         t->tries_used = 0;
         t->ttl_us = GN_NEVER; /* it was over, or would be over again at once */
         t->reason = GN_REASON_NONE;
@@ -350,6 +361,10 @@ void gn_verb_kick(gn_core *core, const struct gn_ctx *x)
         return;
     }
     struct gn_task *t = named(core, x);
+    if (core->replaying && t != NULL && t->state == GN_STATE_WAITING) {
+        gn_shift(core, t, GN_EVENT_AFTER_MET); /* gn_deps_note */
+        return;
+    }
     int code = t == NULL ? GN_UNKNOWN_TASK : gn_shift_code(t, GN_EVENT_KICK);
     if (code == 0)
         code = gn_journal_reserve(core, x);
@@ -418,8 +433,11 @@ void gn_verb_assign(gn_core *core, const struct gn_ctx *x)
         gn_reject_words(core, x, GN_BUSY, words, (size_t)n);
         return;
     }
+    int delayed = t != NULL && t->state == GN_STATE_DELAYED;
     if (code == 0 && !gn_dispatch(core, t, gn_peer_at(core, i)))
         code = GN_NO_AGENT;
+    else if (code == 0 && delayed)
+        gn_journal_own(core, t, "CONTROL:KICK", NULL); /* given back it is ready, and after a restart */
     if (code != 0)
         gn_reject(core, x, code);
     else

@@ -18,6 +18,12 @@ static size_t put(char *dst, size_t n, const char *s)
     return n + strlen(s);
 }
 
+static size_t put_name(char *dst, size_t n, const struct gn_task *t)
+{
+    memcpy(dst + n, gn_task_name(t), t->name_len);
+    return n + t->name_len;
+}
+
 /* "ttl: at least 1, at most 4294967295", "prio: 0 to 9" */
 static size_t range(char *dst, int param)
 {
@@ -72,9 +78,49 @@ static size_t after(const gn_core *core, const struct gn_ctx *x, int code, char 
     return code == GN_BAD_PARAM && more < 0 ? put(dst, 0, "after: task names of 1 to 64 bytes, a comma between two") : 0;
 }
 
-static size_t bad_param(const gn_core *core, const struct gn_ctx *x, char *dst)
+/* "after=x closes a circle: t1 after x after y after t1"; a long one is cut in the middle. */
+static size_t circle(gn_core *core, const struct gn_ctx *x, char *dst)
 {
-    size_t n;
+    uint32_t i = gn_task_find(core, gn_chars(x->buf, x->m->task), x->m->task.len);
+    struct gn_task *t = i == GN_NIL ? NULL : gn_task_at(core, i);
+    if (t != NULL && x->m->type == GN_DATA && (gn_task_ended(t) || gn_shift_code(t, GN_EVENT_REPLACE) != 0))
+        return 0; /* that is what is wrong with it */
+    i = t == NULL ? GN_NIL : gn_deps_circle(core, t, x->buf + x->p.after.off, x->p.after.len);
+    if (i == GN_NIL)
+        return 0;
+    size_t n = put(dst, 0, "after=");
+    n = put_name(dst, n, gn_task_at(core, i));
+    n = put_name(dst, put(dst, n, " closes a circle: "), t);
+    for (; i != t->self; i = gn_task_at(core, i)->visit_from) {
+        n = put(dst, n, " after ");
+        if (n + 2 * (GN_TASK_BYTES_MAX + 7) > GN_WHY_BYTES_MAX) {
+            n = put(dst, n, "...");
+            break;
+        }
+        n = put_name(dst, n, gn_task_at(core, i));
+    }
+    return put_name(dst, put(dst, n, " after "), t);
+}
+
+/* What a submission may ask for in words, or an outcome that goes on. */
+static size_t bad_word(const struct gn_ctx *x, char *dst)
+{
+    if (x->p.present & GN_BIT(NEEDS) && gn_deps_policy(gn_chars(x->buf, x->p.needs), x->p.needs.len) < 0)
+        return put(dst, 0, "needs: all, ended or any");
+    if (x->p.present & GN_BIT(NEEDS) && !(x->p.present & GN_BIT(AFTER)))
+        return put(dst, 0, "needs: there is no after= it could be about");
+    if (x->m->type == GN_DATA && x->p.present & GN_BIT(RETRY) && !gn_retry_is_sane(x->buf + x->p.retry.off, x->p.retry.len))
+        return put(dst, 0, "retry: milliseconds, at most 4294967295 each, a comma between two");
+    if (x->m->type == GN_DATA && gn_dup_of(x) < 0)
+        return put(dst, 0, "dup: existing, reject or replace");
+    return 0;
+}
+
+static size_t bad_param(gn_core *core, const struct gn_ctx *x, char *dst)
+{
+    size_t n = bad_word(x, dst);
+    if (n > 0)
+        return n;
     if (x->p.present & GN_BIT(VIA) && ((x->p.via.len == 0 && x->m->type != GN_DATA) || !gn_via_is_sane(x->buf + x->p.via.off, x->p.via.len)))
         return put(dst, 0, "via: action names (A-Z 0-9 _), a comma between two");
     if (x->p.present & GN_BIT(BLOB) && !gn_blob_is(gn_chars(x->buf, x->p.blob), x->p.blob.len))
@@ -88,7 +134,18 @@ static size_t bad_param(const gn_core *core, const struct gn_ctx *x, char *dst)
     return x->p.present & GN_BIT(AFTER) && x->m->type != GN_DATA ? put(dst, 0, "after: there is no via= to go on to") : 0;
 }
 
-size_t gn_why(const gn_core *core, const struct gn_ctx *x, int code, char *dst)
+/* A submission that says what to do about its name being taken. */
+static size_t taken(const struct gn_ctx *x, int code, char *dst)
+{
+    int dup = x->m->type == GN_DATA ? gn_dup_of(x) : GN_DUP_EXISTING;
+    if (dup == GN_DUP_REJECT && code == GN_EXISTS)
+        return put(dst, 0, "dup=reject: a task of this name is known here");
+    if (dup == GN_DUP_REPLACE && code == GN_BAD_STATE)
+        return put(dst, 0, "dup=replace: an agent has it, or somebody needs what came of it");
+    return 0;
+}
+
+size_t gn_why(gn_core *core, const struct gn_ctx *x, int code, char *dst)
 {
     size_t n = 0;
     int param = code == GN_BAD_NUMBER ? bad_number(x) : -1;
@@ -98,5 +155,11 @@ size_t gn_why(const gn_core *core, const struct gn_ctx *x, int code, char *dst)
         n = bad_param(core, x, dst);
     else if (code == GN_UNKNOWN_TASK && x->p.present & GN_BIT(AFTER))
         n = after(core, x, code, dst);
+    else if (code == GN_BAD_STATE && x->p.present & GN_BIT(AFTER))
+        n = circle(core, x, dst);
+    if (n > 0)
+        return n;
+    if (x->p.present & GN_BIT(DUP))
+        n = taken(x, code, dst);
     return n > 0 ? n : put(dst, 0, gn_code_text(code));
 }

@@ -98,6 +98,7 @@ static const struct place places[GN_PARAM_COUNT] = {
     TEXT(FROM, from),               TEXT(VIA, via),                  TEXT(AFTER, after),
     TEXT(CT, ct),                   TEXT(SHAPE, shape),              TEXT(BLOB, blob),
     TEXT(TP, tp),                   TEXT(NEED, need),                TEXT(HOPS, hops),
+    TEXT(DUP, dup),                 TEXT(RETRY, retry),              TEXT(NEEDS, needs),
     TEXT(KEY, key),                 TEXT(LABEL, label),
 };
 

@@ -1,0 +1,143 @@
+/* test_semantics.c - what tasks are to each other, under sanitizers: circles of any length, replacements in full tables.
+ *
+ * What each message means is held against a model in tests/model; here it is about memory, limits and time.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/internal.h"
+
+#define CHECK(condition)                                                          \
+    do {                                                                          \
+        if (!(condition)) {                                                       \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);       \
+            exit(1);                                                              \
+        }                                                                         \
+    } while (0)
+
+static gn_core *make(void (*change)(gn_core_config *))
+{
+    gn_core_config config;
+    gn_core_defaults(&config);
+    config.seed = 42;
+    if (change != NULL)
+        change(&config);
+    gn_core *core = gn_core_new(&config);
+    CHECK(core != NULL);
+    return core;
+}
+
+static void say(gn_core *core, int link, const char *text)
+{
+    CHECK(gn_core_feed(core, 1, link, (const uint8_t *)text, strlen(text), 0) == strlen(text));
+}
+
+/* All that is there, as a string; at most one call old. */
+static const char *heard(gn_core *core, int link)
+{
+    static char text[1 << 20];
+    size_t len;
+    int whole;
+    const uint8_t *out = gn_core_output(core, link, sizeof text - 1, &len, &whole);
+    if (len > 0)
+        memcpy(text, out, len);
+    text[len] = 0;
+    gn_core_sent(core, 1, link, len);
+    return text;
+}
+
+/* ---- circles ------------------------------------------------------------------------------------ */
+
+/* The longest names: the words of the circle are cut, and end with the task itself. */
+static void test_long_names(void)
+{
+    gn_core *core = make(NULL);
+    int a = gn_core_link_open(core, 1, GN_LINK_STREAM);
+    char line[512], name[2][65];
+    say(core, a, "CONTROL:REGISTER:up:{\"actions\":[\"A\"],\"slots\":9}\n");
+    for (int i = 0; i < 9; i++) {
+        memset(name[i & 1], 'a' + i, 64);
+        name[i & 1][64] = 0;
+        sprintf(line, i == 0 ? "DATA:A:%s;tries=1:x\n" : "DATA:A:%s;after=%s:x\n", name[i & 1], name[~i & 1]);
+        say(core, a, line);
+    }
+    heard(core, a);
+    memset(name[1], 'a', 64);
+    sprintf(line, "RESPONSE:TASK_COMPLETED:%s;via=A;after=%s:x\n", name[1], name[0]);
+    say(core, a, line);
+    sprintf(line, ";reason=tries;try=1:after=%s closes a circle: %s after %s after ... after %s\n", name[0], name[1], name[0], name[1]);
+    const char *h=heard(core,a); fputs(h,stderr); fputs(line,stderr);CHECK(strstr(h, line) != NULL);
+    CHECK(gn_core_check(core) == 0);
+    gn_core_free(core);
+}
+
+/* Everybody is looked at once: a lattice of 20,000 tasks with 60,000 edges, and as many outcomes that might close a circle. */
+static void test_long_circle(void)
+{
+    gn_core *core = make(NULL);
+    int a = gn_core_link_open(core, 1, GN_LINK_STREAM), b = gn_core_link_open(core, 1, GN_LINK_SHARED);
+    char line[256];
+    enum { N = 20000 };
+    say(core, a, "CONTROL:REGISTER:up:{\"actions\":[\"A\"],\"slots\":9}\n");
+    for (int i = 0; i < N; i++) {
+        int n = i < 3 ? sprintf(line, "DATA:A:t%d;tries=30:x", i)
+                      : sprintf(line, "DATA:B:t%d;after=t%d,t%d,t%d;needs=ended:x", i, i - 1, i - 2, i - 3);
+        CHECK(gn_core_feed(core, 1, b, (uint8_t *)line, (size_t)n, 1) == (size_t)n);
+    }
+    for (int k = 0; k < 20; k++) {
+        sprintf(line, "RESPONSE:TASK_COMPLETED:t0;via=A;after=t%d:x\n", N - 1 - k);
+        say(core, a, line);
+        CHECK(gn_core_check(core) == 0);
+        say(core, a, "CONTROL:KICK:t0\n"); /* the failed try waits no longer */
+    }
+    gn_task_view view;
+    CHECK(gn_core_task(core, "t0", 2, &view) && view.state == GN_STATE_LEASED && view.tries_used == 21);
+    say(core, a, "RESPONSE:TASK_COMPLETED:t0;via=A;after=t1:x\n"); /* which waits for nobody */
+    CHECK(gn_core_task(core, "t0", 2, &view) && view.state == GN_STATE_WAITING);
+    gn_core_free(core);
+}
+
+/* ---- replacements --------------------------------------------------------------------------------- */
+
+static void full(gn_core_config *c)
+{
+    c->tasks_max = 2;
+    c->bytes_max = 400;
+    c->edges_max = 1;
+    c->actions_max = 2;
+}
+
+/* In a full table a task can be replaced, and what is refused leaves it as it was. */
+static void test_replace_when_full(void)
+{
+    static const char BLOB[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    gn_core *core = make(full);
+    int a = gn_core_link_open(core, 1, GN_LINK_STREAM);
+    char line[1024];
+    say(core, a, "DATA:A:t1:x\nDATA:A:t2;after=t1:x\nDATA:A:t3:x\n");
+    CHECK(strstr(heard(core, a), "RESPONSE:REJECTED:t3:busy") != NULL);
+    sprintf(line, "DATA:A:t1;dup=replace;blob=%s.9:\n", BLOB);
+    say(core, a, line);
+    CHECK(strcmp(heard(core, a), "ACK:RECEIVED:t1;replaced=1\n") == 0);
+    CHECK(gn_core_blob_refs(core, BLOB) == 1);
+    sprintf(line, "DATA:A:t1;dup=replace:%0390d\n", 0);
+    say(core, a, line);
+    say(core, a, "DATA:B:t2;dup=replace;after=t1:x\nDATA:A:t1;dup=replace;after=t2:x\n");
+    CHECK(strstr(heard(core, a), "t1:busy a table is at its bound: try again later\nRESPONSE:REJECTED:t2:busy ") != NULL);
+    CHECK(gn_core_blob_refs(core, BLOB) == 1 && gn_core_check(core) == 0);
+    say(core, a, "DATA:B:t2;dup=replace:x\nDATA:B:t1;dup=replace;after=t2:x\n");
+    CHECK(gn_core_blob_refs(core, BLOB) == 0 && gn_core_check(core) == 0);
+    gn_task_view view;
+    CHECK(gn_core_task(core, "t1", 2, &view) && view.state == GN_STATE_WAITING && strcmp(view.action, "B") == 0);
+    gn_core_free(core);
+}
+
+int main(void)
+{
+    test_long_names();
+    test_long_circle();
+    test_replace_when_full();
+    puts("test_semantics: ok");
+    return 0;
+}
