@@ -318,3 +318,15 @@ def test_a_blob_is_as_safe_as_its_task(spawn: Spawn, instance: Sandbox, policy: 
     assert not list((instance.names.state_dir / "blobs").iterdir())
     third.signal(signal.SIGTERM)
     assert third.wait() == 0
+
+
+def test_a_blob_without_a_copy_gets_one_at_the_next_start(spawn: Spawn, instance: Sandbox) -> None:
+    copies = instance.names.state_dir / "blobs"
+    first = spawn.coordinator("--journal-policy", "memory")
+    with Client() as client:
+        client.submit("NOBODY", "x" * 100_000, task="big")
+    first.kill()
+    assert not copies.exists()
+    spawn.coordinator()
+    until(lambda: copies.exists() and len(list(copies.iterdir())) == 1, what="the copy")
+    assert is_ready(instance, "big")

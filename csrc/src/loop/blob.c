@@ -58,7 +58,8 @@ void gn_blob_drop(gn_loop *loop, const char *hash)
         gn_loop_log(loop, "cannot remove segment %s: %s", name, strerror(-r));
 }
 
-void gn_blob_sweep(gn_loop *loop)
+/* Each of this instance's segments. */
+static void each(gn_loop *loop, void (*visit)(gn_loop *loop, const char *hash))
 {
     const char *prefix = loop->config.blob_prefix;
     size_t len = strlen(prefix);
@@ -72,6 +73,22 @@ void gn_blob_sweep(gn_loop *loop)
         return;
     while ((entry = readdir(dir)))
         if (!strncmp(entry->d_name, prefix + 1, len - 1))
-            gn_blob_drop(loop, entry->d_name + len - 1);
+            visit(loop, entry->d_name + len - 1);
     closedir(dir);
+}
+
+void gn_blob_sweep(gn_loop *loop)
+{
+    each(loop, gn_blob_drop);
+}
+
+static void keep(gn_loop *loop, const char *hash)
+{
+    if (is_hash(hash) && gn_core_blob_refs(loop->core, hash))
+        gn_store_blob_keep(loop->journal.store, hash);
+}
+
+void gn_blob_keep_all(gn_loop *loop)
+{
+    each(loop, keep);
 }

@@ -164,5 +164,6 @@ void gn_journal_close(gn_loop *loop);
 /* blob.c */
 void gn_blob_drop(gn_loop *loop, const char *hash);
 void gn_blob_sweep(gn_loop *loop);
+void gn_blob_keep_all(gn_loop *loop); /* those that tasks refer to: copied, unless they are */
 
 #endif

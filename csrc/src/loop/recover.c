@@ -142,6 +142,7 @@ int gn_loop_recover(gn_loop *loop)
     gn_core_resume(loop->core, loop->now_us);
     gn_store_blob_sweep(j->store, is_needed, loop);
     gn_blob_sweep(loop);
+    gn_blob_keep_all(loop); /* one that was not copied yet when it ended, or was kept in memory only */
     j->tasks = gn_loop_gauge(loop, "tasks");
     gn_journal_care(loop); /* the first answer says what it promises, too */
     return 0;

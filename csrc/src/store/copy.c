@@ -105,6 +105,7 @@ void gn_store_blob_keep(gn_store *store, const char *hash)
     pthread_mutex_lock(&store->lock);
     copy->next = store->copies;
     store->copies = copy;
+    gn_sync_wake(store);
     pthread_mutex_unlock(&store->lock);
 }
 
