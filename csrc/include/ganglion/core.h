@@ -159,7 +159,7 @@ void gn_core_resume(gn_core *core, int64_t now_us);
 /* What only the outside knows, for STATUS. All 0: no journal. */
 typedef struct gn_core_facts {
     char journal[16];       /* the policy: memory, group, sync; empty: none */
-    uint32_t journal_ms;    /* group: at most one sync in so many ms */
+    uint32_t journal_ms;    /* group: one sync in so many ms */
     uint32_t failing;       /* 1: it cannot be written */
     char error[128];        /* why, and what to do */
     uint64_t journal_bytes; /* on disk */

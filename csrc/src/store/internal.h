@@ -80,7 +80,7 @@ struct gn_store {
     struct gn_old *olds;
     struct gn_copy *copies;
     uint64_t delete_below;
-    int64_t sync_began_us;
+    int64_t sync_due_us; /* `group`: when the next one would come if they came evenly */
     gn_store_facts facts;
 
     _Atomic int failing;     /* as in facts: read without the lock */

@@ -37,16 +37,18 @@ void gn_sync_wake(gn_store *store)
     }
 }
 
-/* `group`: not before group_ms after the last one began. With the lock. */
+/* `group`: one sync per group_ms over any stretch of time, and one beyond it: a task that comes alone is accepted and
+ * answered without waiting twice (GCRA: ITU-T I.371, with a tolerance of one). With the lock. */
 static void keep_distance(gn_store *store)
 {
-    int64_t until = store->sync_began_us + (int64_t)store->config.group_ms * 1000;
+    int64_t pause = (int64_t)store->config.group_ms * 1000, until = store->sync_due_us - pause, now;
     struct timespec at = {until / 1000000, until % 1000000 * 1000};
 
     if (store->config.policy != GN_STORE_GROUP)
         return;
-    while (!store->stop && gn_monotonic_us() < until)
+    while ((now = gn_monotonic_us()) < until && !store->stop)
         pthread_cond_timedwait(&store->work, &store->lock, &at);
+    store->sync_due_us = (now > store->sync_due_us ? now : store->sync_due_us) + pause;
 }
 
 /* What one round of the thread is about: taken with the lock, done without. */
@@ -234,7 +236,6 @@ static void *work(void *arg)
         }
         round = take(store);
         began = gn_monotonic_us();
-        store->sync_began_us = began;
         pthread_mutex_unlock(&store->lock);
         r = carry_out(store, &round, &of_blob);
         pthread_mutex_lock(&store->lock);
