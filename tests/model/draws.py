@@ -46,6 +46,26 @@ FAULTS = {
     "dup=keep": ("bad_param", "dup: existing, reject or replace"),
 }
 LIMITED = ["action/A", "action/B", "sender/p1", "sender/g1", *["label/x"] * 2, "label/y", "label/z"]
+SCHEDULES = ["s1", "s2", "s3"]
+TIMES = [
+    {"every": "100"},
+    {"every": "700"},
+    {"every": "1500"},
+    {"every": "8000"},
+    {"cron": "* * * * *"},
+    {"cron": "*/2 * * * THU,FRI", "offset": "-90"},
+]
+UNPLANNED = {
+    "every=99": ("bad_number", "every: at least 100, at most 4294967295"),
+    "cron=0 0 30 2 *": ("bad_param", "cron: no such date ever comes"),
+    "cron=@daily;every=100": ("bad_param", "cron or every: one of them says when"),
+    "every=100;offset=1": ("bad_param", "offset: it goes with cron"),
+    "cron=@daily;offset=x": ("bad_number", "offset: minutes east of UTC, -1439 to 1439"),
+    "every=100;missed=two": ("bad_param", "missed: one, all or none"),
+    "every=100;overlap=": ("bad_param", "overlap: allow or skip"),
+    "every=100;action=a": ("bad_param", "action: the name of an action (A-Z 0-9 _) is needed"),
+    **{f"every=100;{fault}": refusal for fault, refusal in FAULTS.items()},
+}
 # How often a kind of step is taken beside the others.
 KINDS = Counter(
     {
@@ -80,4 +100,5 @@ KINDS = Counter(
     | {"replace": 3, "hand_on": 3}
     | {"ping": 1, "nonsense": 1, "drain": 1, "beat_list": 4, "limit": 4}
     | {"limits": 1, "checkpoint": 1, "checkpoint_step": 3}
+    | {"schedule": 4, "unschedule": 1, "pass_minutes": 1}
 )

@@ -7,15 +7,14 @@ answer to a message, then what follows from it (outcomes, dependents, dispatches
 
 from __future__ import annotations
 
-from model.leases import Leases
-from model.replacing import Replacing
+from model.schedules import Schedules
 from model.things import ENDED, NEVER, Link, Peer, Task
 
 NEEDS_ALONE = "needs: there is no after= it could be about"
 MASK = (1 << 64) - 1
 
 
-class Model(Leases, Replacing):
+class Model(Schedules):
     """What each message does. A refused one returns its code, others ""."""
 
     def register(

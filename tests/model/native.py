@@ -121,6 +121,9 @@ class Core:
             for g in range(lib.gn_core_gauge_count())
         }
 
+    def blob_refs(self, name: str) -> int:
+        return int(lib.gn_core_blob_refs(self.core, name.encode()))
+
     def task(self, name: str) -> dict[str, Any] | None:
         """The view of one task, or None."""
         view = ffi.new("gn_task_view *")

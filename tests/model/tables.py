@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from model.lattice import Lattice
 from model.limits import Limits, Meter
-from model.things import ENDED, MS, NEVER, REASONS, TEXTS, Config, Edge, Link, Peer, Task
+from model.things import ENDED, MS, NEVER, REASONS, TEXTS, Config, Edge, Link, Peer, Schedule, Task
 
 
 class Tables(Limits, Lattice):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
+        self.schedules: dict[str, Schedule] = {}
         self.paused: set[str] = set()
         self.buried: list[Task] = []  # oldest first
         self.spent: list[Task] = []  # may make room, oldest first
@@ -57,10 +58,9 @@ class Tables(Limits, Lattice):
     def tick(self, now: int) -> None:
         self.now = max(self.now, now)
         while True:
-            things = [*self.tasks.values(), *self.peers.values(), *self.meters.values()]
-            timers: list[tuple[tuple[int, int], Task | Peer | Meter]] = [
+            timers: list[tuple[tuple[int, int], Task | Peer | Meter | Schedule]] = [
                 (thing.timer, thing)
-                for thing in things
+                for thing in self.timed()
                 if thing.timer is not None and thing.timer[0] <= self.now
             ]
             if not timers:
@@ -70,13 +70,21 @@ class Tables(Limits, Lattice):
                 self.peer_due(thing)
             elif isinstance(thing, Meter):
                 self.meter_due(thing)
+            elif isinstance(thing, Schedule):
+                self.schedule_due(thing)
             else:
                 self.task_due(thing)
             self.settle()
 
     def next_us(self) -> int:
+        return min((thing.timer[0] for thing in self.timed() if thing.timer), default=NEVER)
+
+    def timed(self) -> list[Task | Peer | Meter | Schedule]:
         things = [*self.tasks.values(), *self.peers.values(), *self.meters.values()]
-        return min((thing.timer[0] for thing in things if thing.timer), default=NEVER)
+        return [*things, *self.schedules.values()]
+
+    def schedule_due(self, schedule: Schedule) -> None:
+        raise NotImplementedError  # schedules.py
 
     def task_due(self, task: Task) -> None:
         if task.ttl_at <= self.now:

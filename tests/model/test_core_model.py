@@ -26,7 +26,10 @@ from model.draws import (
     PAYLOADS,
     PEERS,
     PLACES,
+    SCHEDULES,
     SUBMISSION,
+    TIMES,
+    UNPLANNED,
 )
 from model.model import Model
 from model.native import CLOSE, DRAINED, OPEN, SHARED, STREAM, Core
@@ -165,6 +168,7 @@ class CoreAndModel(Replaying, RuleBasedStateMachine):
         assert gauges["limits"] == sum(meter.limited for meter in model.meters.values())
         assert gauges["parked"] == sum(meter.parked() for meter in model.meters.values())
         assert gauges["edges"] == len(model.edges)
+        assert gauges["schedules"] == len(model.schedules)
         assert gauges["links"] == len(self.numbers) + 1
         for state in ("waiting", "delayed", "ready", "leased", "cancelling", *ENDED):
             assert gauges[state] == states.count(state), state
@@ -472,6 +476,34 @@ class CoreAndModel(Replaying, RuleBasedStateMachine):
         self.send(link, "CONTROL:DRAIN")
         self.model.say(link, "ACK:DONE")
         self.model.draining = True
+
+    # ---- schedules ----
+
+    def schedule(self, r: random.Random) -> None:
+        link, name, payload = self.a_link(r), r.choice(SCHEDULES), r.choice(PAYLOADS)
+        if r.random() < 0.15:
+            fault, (code, words) = r.choice(list(UNPLANNED.items()))
+            self.send(link, f"CONTROL:SCHEDULE:{name};action=A;{fault}:x")
+            self.model.reject(link, name, code, words)
+            return
+        own = {
+            "missed": r.choice(["one", "one", "all", "none"]),
+            "overlap": r.choice(["skip", "allow", "allow"]),
+        }
+        params = {"action": r.choice(ACTIONS), **r.choice(TIMES), **own, **self.some(r, SUBMISSION)}
+        self.send(link, f"CONTROL:SCHEDULE:{name}{Model.text(params)}:{payload}")
+        self.model.schedule(link, name, params, payload)
+
+    def unschedule(self, r: random.Random) -> None:
+        link, name = self.a_link(r), r.choice(SCHEDULES)
+        self.send(link, f"CONTROL:UNSCHEDULE:{name}")
+        self.model.unschedule(link, name)
+
+    def pass_minutes(self, r: random.Random) -> None:
+        """So long that agents go, and schedules fall behind."""
+        now = self.model.now + r.choice([61, 125, 400]) * 1000 * MS
+        self.core.tick(now)
+        self.model.tick(now)
 
     # ---- agents ----
 

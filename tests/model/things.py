@@ -45,6 +45,7 @@ class Config:
     watches_max: int = 8
     edges_max: int = 5
     limits_max: int = 7
+    schedules_max: int = 2
     peers_max: int = 4
     out_bytes_max: int = 500
     tries: int = 3
@@ -146,3 +147,22 @@ class Task:
     watchers: list[Link] = field(default_factory=list)
     timer: tuple[int, int] | None = None
     size: int = 0
+
+
+@dataclass(eq=False, repr=False)
+class Schedule:
+    name: str
+    times: tuple[str, int, int]  # cron, every (ms, 0: cron), offset (minutes)
+    base: int  # all times in ms
+    upto: int = 0  # all up to here have been dealt with
+    due: int = 0  # the next one
+    last: int = 0
+    fired: int = 0
+    missed: int = 0
+    action: str = ""
+    payload: str = ""
+    params: dict[str, str] = field(default_factory=dict)
+    on_missed: str = "one"
+    overlap: str = "allow"
+    together: int = 0  # how many that were due together are still to come
+    timer: tuple[int, int] | None = None

@@ -18,9 +18,9 @@
     /* CONTROL */                                                                              \
     X(REGISTER) X(HEARTBEAT) X(BYE) X(CANCEL) X(RESULT) X(WATCH) X(PEEK) X(KICK) X(PAUSE)      \
     X(RESUME) X(STATUS) X(TASKS) X(AGENTS) X(PING) X(ASSIGN_TASK) X(DRAIN) X(HELLO)            \
-    X(LIMIT) X(LIMITS)                                                                         \
+    X(LIMIT) X(LIMITS) X(SCHEDULE) X(UNSCHEDULE) X(SCHEDULES)                                  \
     /* CONTROL, in a journal only */                                                           \
-    X(FORGET) X(LEASED) X(KEPT) X(CHECKPOINT) X(JOURNAL) X(COMMIT)                             \
+    X(FORGET) X(LEASED) X(KEPT) X(CHECKPOINT) X(JOURNAL) X(COMMIT) X(FIRED)                    \
     /* RESPONSE */                                                                             \
     X(TASK_COMPLETED) X(TASK_FAILED) X(TASK_RELEASED) X(TASK_BURIED) X(TASK_CANCELLED)         \
     X(PROGRESS) X(PARTIAL) X(REJECTED) X(STATE) X(EVENT)                                       \

@@ -22,6 +22,7 @@ GN_ACCESS(key, keys)
 GN_ACCESS(tags, tags)
 GN_ACCESS(meter, meters)
 GN_ACCESS(berth, berths)
+GN_ACCESS(schedule, schedules)
 #undef GN_ACCESS
 
 #define GN_TASK_ALL offsetof(struct gn_task, all)
@@ -124,13 +125,15 @@ void gn_limits_checkpoint(gn_core *core); /* those that are set, as LIMIT lines 
 
 /* ---- timers.c --------------------------------------------------------------------------------- */
 
-int gn_timers_reserve(gn_core *core); /* room for every task and peer and one more */
+int gn_timers_reserve(gn_core *core); /* room for every task, peer and schedule and one more */
 void gn_timer_task(gn_core *core, struct gn_task *t); /* (re)arm from due_us and ttl_us */
 void gn_timer_task_off(gn_core *core, struct gn_task *t);
 void gn_timer_peer(gn_core *core, struct gn_peer *p, int64_t at);
 void gn_timer_peer_off(gn_core *core, struct gn_peer *p);
 void gn_timer_meter(gn_core *core, struct gn_meter *m, int64_t at);
 void gn_timer_meter_off(gn_core *core, struct gn_meter *m);
+void gn_timer_schedule(gn_core *core, struct gn_schedule *s, int64_t at);
+void gn_timer_schedule_off(gn_core *core, struct gn_schedule *s);
 int gn_timer_first(const gn_core *core, struct gn_timer *out);
 
 /* ---- agents.c: peers, their actions and credits ------------------------------------------------ */
@@ -239,6 +242,18 @@ int gn_blob_is(const char *value, size_t len);
 uint32_t gn_blob_ref(gn_core *core, const char *value, size_t len); /* GN_NIL: out of memory */
 void gn_blob_keep(gn_core *core, uint32_t blob); /* of one that is referred to: ask for its copy (again: it may have had none) */
 void gn_blob_unref(gn_core *core, uint32_t blob);
+
+/* ---- schedules.c, firing.c --------------------------------------------------------------------------------------- */
+
+ptrdiff_t gn_schedule_pairs(char *dst, size_t cap, const char *text, size_t len, uint64_t drop);
+size_t gn_schedule_why(const gn_core *core, const struct gn_ctx *x, int code, char *dst); /* 0: nothing to add */
+void gn_schedule_note(gn_core *core, const struct gn_schedule *s); /* into the journal: how far it has come */
+void gn_schedule_row(gn_core *core, uint32_t i);
+int64_t gn_schedule_after(const struct gn_schedule *s, int64_t ms); /* the first one due after it, or GN_NEVER */
+void gn_schedule_arm(gn_core *core, struct gn_schedule *s);
+void gn_schedule_due(gn_core *core, struct gn_schedule *s);
+void gn_schedules_checkpoint(gn_core *core); /* all of them, into the journal, as what makes them anew */
+void gn_schedules_resume(gn_core *core);     /* the journal has been fed: from core->now on they fire */
 
 /* ---- journal.c ------------------------------------------------------------------------------------------------- */
 
@@ -355,7 +370,12 @@ void gn_replace(gn_core *core, const struct gn_ctx *x, struct gn_task *t, uint64
 
 /* t, made ready by what may fail, is in: its settings, the journal, the answer (with params), its first state. */
 void gn_submit_take(gn_core *core, const struct gn_ctx *x, struct gn_task *t, uint64_t content, const char *params);
+int gn_submit_check(const struct gn_ctx *x); /* of its parameters alone: 0 or a code */
 void gn_verb_submit(gn_core *core, const struct gn_ctx *x);
+void gn_verb_schedule(gn_core *core, const struct gn_ctx *x);
+void gn_verb_unschedule(gn_core *core, const struct gn_ctx *x);
+void gn_verb_fired(gn_core *core, const struct gn_ctx *x);
+void gn_verb_schedules(gn_core *core, const struct gn_ctx *x);
 void gn_verb_cancel(gn_core *core, const struct gn_ctx *x);
 void gn_verb_result(gn_core *core, const struct gn_ctx *x);
 void gn_verb_watch(gn_core *core, const struct gn_ctx *x);

@@ -219,6 +219,25 @@ static int task_ok(const gn_core *core, const struct gn_task *t)
     return needs_ok(core, t);
 }
 
+static int schedules_ok(const gn_core *core, uint64_t *bytes)
+{
+    uint32_t live = 0;
+    for (uint32_t i = 0; i < core->schedules.high; i++) {
+        const struct gn_schedule *s = gn_schedule_at(core, i);
+        if (!s->live)
+            continue;
+        live++;
+        *bytes += (uint64_t)s->params_len + s->payload_len;
+        TRUE(s->self == i && s->mem != NULL && s->name_len > 0 && strlen(s->name) == s->name_len);
+        TRUE(s->next_ms > s->from_ms && s->from_ms >= s->base_ms && s->last_ms <= s->from_ms);
+        TRUE(s->behind <= GN_SCHEDULE_BEHIND_MAX);
+        TRUE(!s->timer || core->timers.heap[s->heap_at].id == GN_TIMED_ID(GN_TIMED_SCHEDULE, i));
+        TRUE(s->blob == GN_NIL || gn_blob_at(core, s->blob)->refs > 0);
+    }
+    TRUE(live == core->schedules.live && live == core->schedule_names.count);
+    return 0;
+}
+
 static int due_ok(const gn_core *core)
 {
     const struct gn_timers *h = &core->timers;
@@ -361,6 +380,7 @@ static int sums_ok(const gn_core *core)
     TRUE(memcmp(count, core->count, sizeof count) == 0);
     TRUE(unfinished == core->unfinished);
     TRUE(queued == in_queues(core));
+    SUB(schedules_ok(core, &bytes));
     TRUE(bytes == core->bytes);
     TRUE(core->results == count[GN_STATE_DONE] + count[GN_STATE_CANCELLED]);
     TRUE(core->results <= core->config.results_max || core->spent.count == 0);

@@ -149,6 +149,7 @@ void gn_core_checkpoint(gn_core *core)
     mark(core, "begin");
     pauses(core);
     gn_limits_checkpoint(core);
+    gn_schedules_checkpoint(core);
 }
 
 int gn_checkpoint_define(gn_core *core, struct gn_task *t)

@@ -17,6 +17,7 @@ void gn_core_defaults(gn_core_config *config)
         .watches_max = 1u << 21,
         .edges_max = 1u << 20,
         .limits_max = 65536,
+        .schedules_max = 4096,
         .out_bytes_max = 4u << 20,
         .inline_bytes_max = GN_INLINE_BYTES_MAX,
         .tries = 3,
@@ -41,7 +42,8 @@ static int sane(const gn_core_config *c)
            c->actions_max <= INDEX_MAX && c->peers_max > 0 && c->peers_max <= INDEX_MAX / GN_SERVES_MAX && c->links_max > 0 &&
            c->links_max <= INDEX_MAX && c->watches_max > 0 && c->watches_max < GN_NIL && c->edges_max > 0 &&
            c->edges_max < GN_NIL && c->out_bytes_max > 0 && c->inline_bytes_max >= 16384 &&
-           c->inline_bytes_max <= GN_INLINE_BYTES_MAX && c->limits_max > 0 && c->limits_max <= INDEX_MAX && c->tries > 0 &&
+           c->inline_bytes_max <= GN_INLINE_BYTES_MAX && c->limits_max > 0 && c->limits_max <= INDEX_MAX &&
+           c->schedules_max > 0 && c->schedules_max <= INDEX_MAX && c->tries > 0 &&
            c->tries <= GN_TRIES_MAX && c->lease_ms > 0 &&
            c->agent_timeout_ms > 0;
 }
@@ -62,6 +64,7 @@ static int make_tables(gn_core *core)
            gn_pool_open(&core->tags, sizeof(struct gn_tags), INDEX_MAX) &&
            gn_pool_open(&core->meters, sizeof(struct gn_meter), INDEX_MAX) &&
            gn_pool_open(&core->berths, sizeof(struct gn_berth), INDEX_MAX) && /* each holds a task or invited one */
+           gn_pool_open(&core->schedules, sizeof(struct gn_schedule), INDEX_MAX) &&
            gn_timers_reserve(core);
 }
 
@@ -104,6 +107,9 @@ static void free_contents(gn_core *core)
             free(p->info);
         }
     }
+    for (uint32_t i = 0; core->schedules.chunk != NULL && i < core->schedules.high; i++)
+        if (gn_schedule_at(core, i)->live)
+            free(gn_schedule_at(core, i)->mem);
     for (uint32_t i = 0; core->conns.chunk != NULL && i < core->conns.high; i++) {
         struct gn_conn *c = gn_conn_at(core, i);
         if (c->live) {
@@ -121,7 +127,8 @@ void gn_core_free(gn_core *core)
     free_contents(core);
     struct gn_pool *pools[] = {&core->tasks, &core->actions, &core->serves, &core->peers,
                                &core->conns, &core->watches, &core->edges,  &core->blobs,
-                               &core->keys,  &core->tags,    &core->meters, &core->berths};
+                               &core->keys,  &core->tags,    &core->meters, &core->berths,
+                               &core->schedules};
     for (size_t i = 0; i < sizeof pools / sizeof *pools; i++)
         gn_pool_close(pools[i]);
     free(core->task_names.slot);
@@ -130,10 +137,12 @@ void gn_core_free(gn_core *core)
     free(core->blob_names.slot);
     free(core->key_names.slot);
     free(core->meter_names.slot);
+    free(core->schedule_names.slot);
     free(core->timers.heap);
     free(core->kept);
     free(core->journal.p);
     free(core->text.p);
+    free(core->firing.p);
     free(core);
 }
 
@@ -192,6 +201,10 @@ static void control(gn_core *core, const struct gn_ctx *x)
     case GN_VERB_DRAIN: gn_verb_drain(core, x); break;
     case GN_VERB_LIMIT: gn_verb_limit(core, x); break;
     case GN_VERB_LIMITS: gn_verb_limits(core, x); break;
+    case GN_VERB_SCHEDULE: gn_verb_schedule(core, x); break;
+    case GN_VERB_UNSCHEDULE: gn_verb_unschedule(core, x); break;
+    case GN_VERB_SCHEDULES: gn_verb_schedules(core, x); break;
+    case GN_VERB_FIRED: gn_verb_fired(core, x); break;
     default: gn_reject(core, x, GN_UNKNOWN_VERB);
     }
 }
@@ -220,7 +233,8 @@ static void response(gn_core *core, const struct gn_ctx *x)
 static int replayable(const gn_msg *m)
 {
     return m->type == GN_DATA || m->type == GN_RESPONSE || m->verb == GN_VERB_CANCEL || m->verb == GN_VERB_KICK ||
-           m->verb == GN_VERB_PAUSE || m->verb == GN_VERB_RESUME || m->verb == GN_VERB_LIMIT;
+           m->verb == GN_VERB_PAUSE || m->verb == GN_VERB_RESUME || m->verb == GN_VERB_LIMIT || m->verb == GN_VERB_SCHEDULE ||
+           m->verb == GN_VERB_UNSCHEDULE || m->verb == GN_VERB_FIRED;
 }
 
 static void carry_out(gn_core *core, const struct gn_ctx *x)
@@ -376,6 +390,7 @@ void gn_core_tick(gn_core *core, int64_t now_us)
         switch (GN_TIMED_WHAT(timer.id)) {
         case GN_TIMED_PEER: gn_peer_due(core, gn_peer_at(core, i)); break;
         case GN_TIMED_METER: gn_meter_due(core, gn_meter_at(core, i)); break;
+        case GN_TIMED_SCHEDULE: gn_schedule_due(core, gn_schedule_at(core, i)); break;
         default: gn_task_due(core, gn_task_at(core, i));
         }
         gn_settle(core);

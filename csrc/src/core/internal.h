@@ -15,6 +15,7 @@
 
 #include "ganglion/core.h"
 #include "ganglion/plant.h"
+#include "ganglion/cron.h"
 
 #define GN_NIL UINT32_MAX
 #define GN_NEVER INT64_MAX
@@ -38,6 +39,10 @@
 #define GN_RATE_MAX UINT64_C(1000000000) /* thousandths of a token a second */
 #define GN_BURST_MAX UINT64_C(1000000)
 #define GN_RUNNING_MAX UINT64_C(1000000)
+#define GN_SCHEDULE_NAME_MAX 48          /* "." and unix ms up to the year 9999 behind it are a task's name */
+#define GN_SCHEDULE_EVERY_MIN 100        /* ms */
+#define GN_SCHEDULE_BEHIND_MAX 1000      /* missed=all: so many are made up for */
+_Static_assert(GN_SCHEDULE_NAME_MAX + 1 + 15 <= GN_TASK_BYTES_MAX, "a firing's task has a name");
 /* Parameters passed on must leave room in a header for all the coordinator adds: the longest verb or action,
  * a full name, lease, try, token, len, or from and ts in the journal. */
 #define GN_PASS_BYTES_MAX 750
@@ -330,10 +335,33 @@ struct gn_blob {
     char name[GN_BLOB_HEX + 1];
 };
 
+enum gn_missed { GN_MISSED_ONE, GN_MISSED_ALL, GN_MISSED_NONE };
+enum gn_overlap { GN_OVERLAP_ALLOW, GN_OVERLAP_SKIP };
+
+struct gn_schedule {
+    uint32_t self, hash, heap_at, blob;
+    uint8_t live, timer, name_len, action_len, missed, overlap;
+    uint8_t counted;      /* its payload travels with len= */
+    uint16_t params_len;  /* of what it came with, in mem; the payload follows */
+    uint32_t payload_len;
+    uint32_t every_ms;    /* 0: cron */
+    uint32_t behind;      /* how many that were due together are still to come */
+    int offset;           /* minutes east of UTC */
+    gn_cron cron;
+    char name[GN_SCHEDULE_NAME_MAX + 1];
+    char action[GN_ACTION_BYTES_MAX + 1];
+    uint8_t *mem;
+    int64_t base_ms;      /* its acceptance: every= counts from here */
+    int64_t from_ms;      /* up to here all has been dealt with */
+    int64_t next_ms;      /* GN_NEVER: not in this calendar */
+    int64_t last_ms;      /* due time of its last task, 0: none */
+    uint64_t timer_seq, fired, missed_count;
+};
+
 /* ---- timers.c ------------------------------------------------------------------------------ */
 
 /* Whose deadline it is: the high bits of an id in the heap. An index has the other 24 (INDEX_MAX in core.c). */
-enum gn_timed { GN_TIMED_TASK, GN_TIMED_PEER, GN_TIMED_METER };
+enum gn_timed { GN_TIMED_TASK, GN_TIMED_PEER, GN_TIMED_METER, GN_TIMED_SCHEDULE };
 #define GN_TIMED_SHIFT 24
 #define GN_TIMED_ID(what, index) ((uint32_t)(what) << GN_TIMED_SHIFT | (index))
 #define GN_TIMED_WHAT(id) ((int)((id) >> GN_TIMED_SHIFT))
@@ -377,6 +405,7 @@ struct gn_text {
     X(meters, core->meters.live, core->config.limits_max)                                  \
     X(limits, core->limits, 0)                                                             \
     X(parked, core->parked, 0)                                                             \
+    X(schedules, core->schedules.live, core->config.schedules_max)                         \
     X(blobs, core->blobs.live, 0)                                                          \
     X(out_bytes, core->out_bytes, 0)                                                       \
     X(journal_bytes, core->journal.len, 0)                                                 \
@@ -399,6 +428,8 @@ struct gn_text {
     X(rejected, core->n.rejected, 0)                                                       \
     X(busy, core->n.busy, 0)                                                               \
     X(evicted, core->n.evicted, 0)                                                         \
+    X(schedules_fired, core->n.schedules_fired, 0)                                         \
+    X(schedules_missed, core->n.schedules_missed, 0)                                       \
     X(progress_dropped, core->n.progress_dropped, 0)                                       \
     X(events_lost, core->n.events_lost, 0)                                                 \
     X(links_closed_slow, core->n.links_closed_slow, 0)
@@ -408,8 +439,8 @@ struct gn_core {
     int64_t now; /* us */
     uint64_t random;
     uint64_t token, serial, turn, named, visit;
-    struct gn_pool tasks, actions, serves, peers, conns, watches, edges, blobs, keys, tags, meters, berths;
-    struct gn_names task_names, action_names, peer_names, blob_names, key_names, meter_names;
+    struct gn_pool tasks, actions, serves, peers, conns, watches, edges, blobs, keys, tags, meters, berths, schedules;
+    struct gn_names task_names, action_names, peer_names, blob_names, key_names, meter_names, schedule_names;
     struct gn_timers timers;
     struct gn_list all, spent, dirty, effects, event_conns, blob_drops, blob_keeps, holding;
     uint32_t settle_head, settle_tail;
@@ -427,10 +458,10 @@ struct gn_core {
     int64_t hold_until;                   /* after a restart: nothing is handed out before, agents may come back */
     struct gn_kept *kept;                 /* replay: the definition whose second line comes next */
     gn_core_facts facts;
-    struct gn_text journal, text, line;
+    struct gn_text journal, text, line, firing;
     struct {
         uint64_t messages, submitted, dispatched, completed, retried, leases_lost, adopted, stale, rejected, busy, evicted,
-            progress_dropped, events_lost, links_closed_slow;
+            progress_dropped, events_lost, links_closed_slow, schedules_fired, schedules_missed;
     } n;
 };
 

@@ -407,6 +407,7 @@ void gn_core_resume(gn_core *core, int64_t now_us)
         if (gn_blob_at(core, i)->refs > 0)
             gn_blob_keep(core, i);
     gn_keys_resume(core);
+    gn_schedules_resume(core);
     core->resuming = 0;
     core->hold_until = core->all.count > 0 ? core->now + (int64_t)core->config.resume_hold_ms * GN_MS : 0;
     gn_settle(core);

@@ -196,6 +196,19 @@ void gn_verb_limits(gn_core *core, const struct gn_ctx *x)
     page(core, x, &core->meters, limit_name, gn_limit_row, "]");
 }
 
+static const char *schedule_name(const gn_core *core, uint32_t i)
+{
+    const struct gn_schedule *s = gn_schedule_at(core, i);
+    return s->live ? s->name : NULL;
+}
+
+void gn_verb_schedules(gn_core *core, const struct gn_ctx *x)
+{
+    core->text.len = 0;
+    gn_text_str(&core->text, "[");
+    page(core, x, &core->schedules, schedule_name, gn_schedule_row, "]");
+}
+
 /* ---- tasks ------------------------------------------------------------------------------------------ */
 
 static void task_members(gn_core *core, const struct gn_task *t)

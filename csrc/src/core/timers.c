@@ -22,6 +22,7 @@ static void put(gn_core *core, uint32_t place, struct gn_timer timer)
     switch (GN_TIMED_WHAT(timer.id)) {
     case GN_TIMED_PEER: gn_peer_at(core, i)->heap_at = place; break;
     case GN_TIMED_METER: gn_meter_at(core, i)->heap_at = place; break;
+    case GN_TIMED_SCHEDULE: gn_schedule_at(core, i)->heap_at = place; break;
     default: gn_task_at(core, i)->heap_at = place;
     }
 }
@@ -56,7 +57,7 @@ static void heap_remove(gn_core *core, uint32_t place)
 int gn_timers_reserve(gn_core *core)
 {
     struct gn_timers *h = &core->timers;
-    size_t need = (size_t)core->tasks.live + core->peers.live + core->meters.live + 2;
+    size_t need = (size_t)core->tasks.live + core->peers.live + core->meters.live + core->schedules.live + 2;
     if (need <= h->cap)
         return 1;
     size_t cap = h->cap == 0 ? 256 : (size_t)h->cap * 2;
@@ -142,6 +143,21 @@ void gn_timer_meter(gn_core *core, struct gn_meter *m, int64_t at)
     m->timer_at = at;
     m->timer_seq = ++core->timers.seq;
     sift(core, core->timers.count++, (struct gn_timer){at, m->timer_seq, GN_TIMED_ID(GN_TIMED_METER, m->self)});
+}
+
+void gn_timer_schedule_off(gn_core *core, struct gn_schedule *s)
+{
+    if (s->timer)
+        heap_remove(core, s->heap_at);
+    s->timer = 0;
+}
+
+void gn_timer_schedule(gn_core *core, struct gn_schedule *s, int64_t at)
+{
+    gn_timer_schedule_off(core, s);
+    s->timer = 1;
+    s->timer_seq = ++core->timers.seq;
+    sift(core, core->timers.count++, (struct gn_timer){at, s->timer_seq, GN_TIMED_ID(GN_TIMED_SCHEDULE, s->self)});
 }
 
 static void lane_first(const gn_core *core, const struct gn_list *lane, struct gn_timer *best)

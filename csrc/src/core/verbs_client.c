@@ -31,7 +31,7 @@ int gn_via_is_sane(const uint8_t *at, size_t len)
     return more == 0;
 }
 
-static int check(const struct gn_ctx *x)
+int gn_submit_check(const struct gn_ctx *x)
 {
     const gn_params *p = &x->p;
     if (p->present == 0)
@@ -212,7 +212,7 @@ void gn_verb_submit(gn_core *core, const struct gn_ctx *x)
     size_t name_len = x->m->task.len;
     char given[GN_TASK_BYTES_MAX];
     uint64_t content = content_of(x);
-    int code = check(x);
+    int code = gn_submit_check(x);
     if (code == 0 && name_len > 0) {
         struct gn_task *t = named(core, x);
         if (t != NULL && gn_dup_of(x) == GN_DUP_REPLACE && !(core->replaying && gn_shift_code(t, GN_EVENT_REPLACE) != 0)) {

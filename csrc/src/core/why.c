@@ -34,6 +34,11 @@ static size_t range(char *dst, int param)
     return n + gn_u64(dst + n, ranges[param].most);
 }
 
+static int submits(const struct gn_ctx *x)
+{
+    return x->m->type == GN_DATA || x->m->verb == GN_VERB_SCHEDULE;
+}
+
 /* The parameter that cannot be read as its number, else the one beyond its range; -1: none. */
 static int bad_number(const struct gn_ctx *x)
 {
@@ -50,7 +55,7 @@ static int bad_number(const struct gn_ctx *x)
     const uint64_t value[] = {x->p.prio, x->p.ttl, x->p.delay, x->p.lease, x->p.tries, x->p.keep};
     for (size_t i = 0; i < sizeof CHECKED / sizeof *CHECKED; i++) {
         int k = CHECKED[i];
-        if ((x->m->type == GN_DATA || k == GN_PARAM_DELAY) && x->p.present >> k & 1 &&
+        if ((submits(x) || k == GN_PARAM_DELAY) && x->p.present >> k & 1 &&
             (value[i] < ranges[k].least || value[i] > ranges[k].most))
             return k;
     }
@@ -109,9 +114,9 @@ static size_t bad_word(const struct gn_ctx *x, char *dst)
         return put(dst, 0, "needs: all, ended or any");
     if (x->p.present & GN_BIT(NEEDS) && !(x->p.present & GN_BIT(AFTER)))
         return put(dst, 0, "needs: there is no after= it could be about");
-    if (x->m->type == GN_DATA && x->p.present & GN_BIT(RETRY) && !gn_retry_is_sane(x->buf + x->p.retry.off, x->p.retry.len))
+    if (submits(x) && x->p.present & GN_BIT(RETRY) && !gn_retry_is_sane(x->buf + x->p.retry.off, x->p.retry.len))
         return put(dst, 0, "retry: milliseconds, at most 4294967295 each, a comma between two");
-    if (x->m->type == GN_DATA && gn_dup_of(x) < 0)
+    if (submits(x) && gn_dup_of(x) < 0)
         return put(dst, 0, "dup: existing, reject or replace");
     return 0;
 }
@@ -121,17 +126,17 @@ static size_t bad_param(gn_core *core, const struct gn_ctx *x, char *dst)
     size_t n = bad_word(x, dst);
     if (n > 0)
         return n;
-    if (x->p.present & GN_BIT(VIA) && ((x->p.via.len == 0 && x->m->type != GN_DATA) || !gn_via_is_sane(x->buf + x->p.via.off, x->p.via.len)))
+    if (x->p.present & GN_BIT(VIA) && ((x->p.via.len == 0 && !submits(x)) || !gn_via_is_sane(x->buf + x->p.via.off, x->p.via.len)))
         return put(dst, 0, "via: action names (A-Z 0-9 _), a comma between two");
     if (x->p.present & GN_BIT(BLOB) && !gn_blob_is(gn_chars(x->buf, x->p.blob), x->p.blob.len))
         return put(dst, 0, "blob: <64 hex digits>.<bytes>");
-    if (x->p.present & GN_BIT(KEY) && x->m->type == GN_DATA && !gn_key_is_sane(x))
+    if (x->p.present & GN_BIT(KEY) && submits(x) && !gn_key_is_sane(x))
         return put(dst, 0, "key: 1 to 64 bytes");
-    if (x->p.present & GN_BIT(LABEL) && x->m->type == GN_DATA && !gn_label_is_sane(x))
+    if (x->p.present & GN_BIT(LABEL) && submits(x) && !gn_label_is_sane(x))
         return put(dst, 0, "label: 1 to 4 names of letters digits - _ ., a comma between two");
     if (x->p.present & GN_BIT(AFTER) && (n = after(core, x, GN_BAD_PARAM, dst)) > 0)
         return n;
-    return x->p.present & GN_BIT(AFTER) && x->m->type != GN_DATA ? put(dst, 0, "after: there is no via= to go on to") : 0;
+    return x->p.present & GN_BIT(AFTER) && !submits(x) ? put(dst, 0, "after: there is no via= to go on to") : 0;
 }
 
 /* A submission that says what to do about its name being taken. */
@@ -147,8 +152,10 @@ static size_t taken(const struct gn_ctx *x, int code, char *dst)
 
 size_t gn_why(gn_core *core, const struct gn_ctx *x, int code, char *dst)
 {
-    size_t n = 0;
-    int param = code == GN_BAD_NUMBER ? bad_number(x) : -1;
+    size_t n = x->m->code == 0 && x->m->verb == GN_VERB_SCHEDULE ? gn_schedule_why(core, x, code, dst) : 0;
+    int param = n == 0 && code == GN_BAD_NUMBER ? bad_number(x) : -1;
+    if (n > 0)
+        return n;
     if (param >= 0)
         n = range(dst, param);
     else if (code == GN_BAD_PARAM && x->m->code == 0)
