@@ -17,6 +17,7 @@ import random
 import re
 import resource
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,12 +25,13 @@ from ganglion.protocol.instance import Instance
 from support.process import Process
 
 HERE = Path(__file__).resolve().parent
+NOTES_BYTES = 256 << 20  # sparse; some 60 a sync
 TMPFS_BYTES = 256 << 20
 HEAD_BYTES = 512  # of a segment; a flip there is a matter of csrc/tests: it is written twice
 SHM = Path("/dev/shm")
 FILLER = "filler"
 BLOCK = 512
-CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
+CLONE_NEWNS, MS_REC, MS_PRIVATE, MNT_DETACH = 0x20000, 0x4000, 0x40000, 2
 COMMIT = re.compile(
     rb"^CONTROL:COMMIT:([0-9]+);bytes=([0-9]+);crc=[0-9a-f]{8}[^\n]*\n", re.MULTILINE
 )
@@ -48,6 +50,20 @@ def build_notes(folder: Path) -> Path:
     return made
 
 
+def make_notes(path: Path) -> None:
+    """An empty file for the notes of syncpoint.c."""
+    with path.open("wb") as file:
+        file.truncate(NOTES_BYTES)
+
+
+def read_notes(path: Path) -> list[str]:
+    """The notes. One that was cut short by the end of its writer holds NULs: nobody learned of that sync."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), sys.byteorder)
+        text = file.read(size).decode()
+    return [line for line in text.split("\n") if line and "\0" not in line]
+
+
 def mount_small(path: Path) -> bool:
     """A small tmpfs at ``path``, in a mount namespace of this process's own: it goes with its last process.
 
@@ -60,6 +76,11 @@ def mount_small(path: Path) -> bool:
         and libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) == 0
         and libc.mount(b"tmpfs", str(path).encode(), b"tmpfs", 0, size) == 0
     )
+
+
+def unmount(path: Path) -> None:
+    """Undo ``mount_small``, whoever still looks at it."""
+    ctypes.CDLL(None).umount2(str(path).encode(), MNT_DETACH)
 
 
 @dataclass
@@ -148,7 +169,7 @@ class Disk:
         """How much of each file is safe, by inode and place, and which names of which folders."""
         synced: dict[tuple[int, str], int] = {}
         entries: set[tuple[str, str]] = set()
-        for line in self.notes.read_text().splitlines():
+        for line in read_notes(self.notes):
             kind, first, rest = line.split(" ", 2)
             if kind == "D":
                 entries.add((first, rest))

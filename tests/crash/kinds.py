@@ -14,13 +14,15 @@ import zlib
 from crash.ledger import Order, digest
 
 TRIES = 1000  # a task whose agents are killed all the time is not given up
+# The limit on the label of the limited ones: well above their rate, so that they pile up after each outage only.
+LIMIT = b'CONTROL:LIMIT:crash:{"label":"crash","rate":200,"burst":20,"running":8}'
 KEYS = 50  # tasks of one key run one after the other
 BLOB_BYTES = 90_000  # over the inline limit of a queue, and of a socket
 
 
 # kind: how many of a thousand tasks, the action, parameters
 KINDS: dict[str, tuple[int, str, str]] = {
-    "plain": (806, "ECHO", ""),
+    "plain": (786, "ECHO", ""),
     "via": (50, "ECHO", "via=SEAL"),
     "after": (30, "ECHO", ""),
     "delay": (30, "ECHO", "delay=200"),
@@ -30,6 +32,7 @@ KINDS: dict[str, tuple[int, str, str]] = {
     "blob": (4, "ECHO", ""),
     "exec": (4, "EXEC", ""),
     "keyed": (20, "ECHO", ""),
+    "limited": (20, "ECHO", "label=crash"),
     "once": (6, "ECHO", "once=1"),
 }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from crash.audit import Verdict, compare
 from crash.cast import Cast
-from crash.disk import Disk, build_notes, mount_small
+from crash.disk import Disk, build_notes, make_notes, mount_small, unmount
 from crash.ledger import read_runs, read_told
 from crash.plan import JOURNAL_KINDS, troubles
 from crash.storm import Storm
@@ -126,7 +126,7 @@ def crash(options: Options, folder: Path, say: Callable[[str], None]) -> Report:
     folder.mkdir(exist_ok=True)
     sandbox = Sandbox()
     notes = folder / "syncs"
-    notes.touch()
+    make_notes(notes)
     small = options.disk != "limit" and mount_small(sandbox.names.state_base)
     disk = Disk(sandbox.names, notes, small)
     say(f"policy {options.policy}, seed {options.seed}, {folder}")
@@ -150,6 +150,8 @@ def crash(options: Options, folder: Path, say: Callable[[str], None]) -> Report:
     finally:
         if disk.folder.exists():
             shutil.copytree(disk.folder, folder / "state", dirs_exist_ok=True)
+        if small:
+            unmount(sandbox.names.state_base)
         sandbox.remove()
     told = read_told(cast.ledgers.glob("told.*"))
     verdict = compare(told, read_runs(cast.ledgers.glob("runs.*")), frozenset(disk.damaged))

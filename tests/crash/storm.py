@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 from crash.cast import COORDINATOR, Cast, Member
 from crash.disk import Disk
+from crash.kinds import LIMIT
 from crash.ledger import Ledger, read_told
 from crash.plan import Trouble
 from crash.reask import reask, youngest
@@ -53,6 +54,8 @@ class Storm:
         self.cast.start(self.cast.coordinator)
         path = self.cast.sandbox.socket
         until(lambda: pings(path), START_S, "the coordinator's answer")
+        if ask(path, LIMIT) != b"ACK:DONE:crash":
+            self.faults.append("the limit was not taken")
         for member in self.cast.members.values():
             if member.kind != COORDINATOR:
                 self.cast.start(member)
@@ -102,11 +105,21 @@ class Storm:
         path = self.cast.sandbox.socket
         until(lambda: pings(path), START_S, "the coordinator's answer")
         self._wait_for_agents(time.monotonic())
+        self._look_at_limit()
         tasks = youngest(read_told(self.cast.ledgers.glob("told.*")))
         try:
             reask(path, tasks, Ledger(self.cast.ledgers / "told.reask.001"))
         except OSError as error:
             self.faults.append(f"asking for {len(tasks)} results again: {error}")
+
+    def _look_at_limit(self) -> None:
+        """It outlives every coordinator, and nothing is held back by it in the end."""
+        rows = json.loads(payload(ask(self.cast.sandbox.socket, b"CONTROL:LIMITS:crash")))
+        if self.disk.flipped and not rows:
+            return  # its line may have been hit
+        found = [(row.get("now"), row.get("parked")) for row in rows]
+        if found != [(0, 0)]:
+            self.faults.append(f"the limit at the end: {json.dumps(rows)}")
 
     def _wait_for_agents(self, began: float) -> None:
         """Every agent that runs is back by itself."""

@@ -1,7 +1,9 @@
 /* syncpoint.c - what would survive a power cut: notes every fdatasync(2) and fsync(2) that has succeeded.
  *
  * Loaded into the coordinator with LD_PRELOAD. It appends to the file named by CRASH_SYNCS, before its caller learns
- * of the success and so before any promise that rests on it can leave:
+ * of the success and so before any promise that rests on it can leave. The file has its length from the beginning and is
+ * mapped, so that a limit on the length of files (how the harness fills a disk) is none on the notes; its first eight
+ * bytes say how many bytes of notes follow:
  *
  *     F <bytes> <inode> <path>   these many bytes at least are safe
  *     D <path> <name>            the folder's entry of this name is safe; one line for each entry
@@ -15,29 +17,45 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-static int notes = -1;
+static struct notes {
+    _Atomic uint64_t len;
+    char text[];
+} *notes;
+static uint64_t notes_cap;
 static long slower_us;
 
 __attribute__((constructor)) static void open_notes(void)
 {
     const char *path = getenv("CRASH_SYNCS"), *us = getenv("CRASH_SYNC_US");
+    int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+    struct stat st;
 
     slower_us = us ? atol(us) : 0;
-    if (path)
-        notes = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return;
+    if (fstat(fd, &st) || (notes = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)) == MAP_FAILED)
+        abort(); /* better no run than one without notes */
+    notes_cap = (uint64_t)st.st_size - sizeof *notes;
+    close(fd);
 }
 
 static void note(const char *text, int len)
 {
-    if (len > 0 && write(notes, text, (size_t)len) != len)
-        abort(); /* better no run than one whose notes have gaps */
+    uint64_t at = atomic_fetch_add(&notes->len, (uint64_t)len);
+
+    if (at + (uint64_t)len > notes_cap)
+        abort();
+    memcpy(notes->text + at, text, (size_t)len);
 }
 
 static void note_folder(int fd, const char *path)
@@ -60,7 +78,7 @@ static int noted(const char *name, int fd)
     int (*real)(int) = 0;
     struct stat before;
     char link[64], path[512], line[1024];
-    int known = notes >= 0 && fstat(fd, &before) == 0;
+    int known = notes && fstat(fd, &before) == 0;
     struct timespec slower = {slower_us / 1000000, slower_us % 1000000 * 1000};
     int done, error;
     ssize_t len;

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from crash.disk import HEAD_BYTES, Disk, build_notes
+from crash.disk import HEAD_BYTES, Disk, build_notes, make_notes, read_notes
 from ganglion.protocol.instance import Instance
 
 LINES = b"DATA:ECHO:a;ts=1:one\nRESPONSE:TASK_COMPLETED:b;ts=2:two\n"
@@ -31,7 +31,8 @@ def disk(tmp_path: Path) -> Disk:
     segment.write_bytes(first + batch(2, b"CONTROL:CANCEL:c;ts=3:\n" * 100))
     inode = segment.stat().st_ino
     notes = tmp_path / "notes"
-    notes.write_text(f"D {folder} {segment.name}\nF {len(first)} {inode} {segment}\n")
+    text = f"D {folder} {segment.name}\nF {len(first)} {inode} {segment}\nF 9\0\0\0"
+    notes.write_bytes(len(text).to_bytes(8, sys.byteorder) + text.encode())
     return Disk(names, notes, small=False)
 
 
@@ -70,6 +71,7 @@ def test_a_flip_hits_one_batch_and_names_its_tasks(disk: Disk) -> None:
 
 def test_syncs_are_noted(tmp_path: Path) -> None:
     notes = tmp_path / "notes"
+    make_notes(notes)
     program = (
         "import os, sys\n"
         "fd = os.open(sys.argv[1] + '/file', os.O_RDWR | os.O_CREAT)\n"
@@ -81,7 +83,7 @@ def test_syncs_are_noted(tmp_path: Path) -> None:
     env = {**os.environ, "LD_PRELOAD": str(build_notes(tmp_path)), "CRASH_SYNCS": str(notes)}
     subprocess.run([sys.executable, "-c", program, str(folder)], env=env, check=True)
     inode = (folder / "file").stat().st_ino
-    assert notes.read_text().splitlines() == [f"F 5 {inode} {folder}/file", f"D {folder} file"]
+    assert read_notes(notes) == [f"F 5 {inode} {folder}/file", f"D {folder} file"]
 
 
 def test_what_was_hit_has_to_be_reported(disk: Disk) -> None:
