@@ -5,61 +5,41 @@
 ...     client.call("UPPER", "hello", timeout=30).payload
 b'HELLO'
 
-Threads may share a client: whoever waits receives for all (one thread at a time), so that a
-lone caller pays for no extra thread and no extra wake-up.
+Threads may share a client. A coordinator that goes away and comes back is an interruption, no
+error: see ``reconnect``.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
-import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ganglion.protocol._native import ffi, lib
-from ganglion.protocol.batch import BATCH_MESSAGES, Incoming, unpack
-from ganglion.protocol.errors import PeerError, TransportError
-from ganglion.protocol.instance import Instance
-from ganglion.protocol.session import (
-    DeadlineError,
-    Form,
-    Outcome,
-    Session,
-    Submission,
-    Waiter,
-    parse_params,
-    registration,
-    tasks_filter,
-)
-from ganglion.protocol.transport.endpoint import (
-    Endpoint,
-    NoCoordinatorError,
-    choose,
-    no_coordinator,
-    no_welcome,
-)
-from ganglion.protocol.transport.ledger import is_owned
+from ganglion.clients.connection import Connection, client_name
+from ganglion.clients.steering import Steering
+from ganglion.protocol._native import lib
+from ganglion.protocol.session import DeadlineError, Form, Outcome, Submission
 
-# A wait is cut into pieces so that Ctrl-C and a coordinator that died are noticed.
-WAIT_MS = 200
+__all__ = ["Client", "client_name"]
 
 
-def client_name() -> str:
-    """A peer name that no other client has."""
-    return f"c{os.getpid()}-{os.urandom(3).hex()}"
-
-
-class Client:
+class Client(Steering, Connection):
     """A connection to the coordinator of an instance.
 
     Args:
         instance: its name; None takes ``GANGLION_INSTANCE``, else ``main``. Or an ``Instance``.
         transport: ``auto`` (a POSIX queue, else the Unix socket), ``mqueue`` or ``unix``.
-        timeout: seconds that an answer of the coordinator itself may take.
+        timeout: seconds that an answer of the coordinator itself may take, while it is there.
+        reconnect: seconds that a coordinator which went away is waited for. It is looked for ten
+            times a second; when it is back this client registers again, sends again what was not
+            acknowledged, and watches again what was. 0: its going is an error at once.
+
+    A submission or request that is refused because a table is at its bound or the journal cannot be
+    written (``busy``, ``journal``) is sent again after pauses of 50 ms to 2 s, within the caller's
+    own limit: ``timeout`` of ``call`` and ``wait``, the client's ``timeout`` else. When the limit
+    comes first, the refusal is what is raised.
 
     Raises:
         NoCoordinatorError: none serves the instance.
@@ -67,141 +47,25 @@ class Client:
         TransportError: no transport can be had (the text says why).
     """
 
-    def __init__(
-        self,
-        instance: str | Instance | None = None,
-        *,
-        transport: str = "auto",
-        timeout: float = 10.0,
-    ) -> None:
-        if not isinstance(instance, Instance):
-            instance = Instance.from_environment(instance)
-        self.instance = instance
-        self.timeout = timeout
-        self._endpoint = Endpoint(instance, client_name(), choose(transport))
-        self._link = self._endpoint.link
-        self.session = Session.over(self._endpoint, self.instance)
-        self._messages = ffi.new("gn_msg[]", BATCH_MESSAGES)
-        self._base = ffi.new("uint8_t **")
-        self._changed = threading.Condition()
-        self._pumping = False
-        self._closed = False
-        try:
-            self._register()
-        except BaseException:
-            self.close()
-            raise
-
-    def _register(self) -> None:
-        body = json.dumps(registration(self._endpoint.inbox_name)).encode()
-        waiter, line = self.session.request("REGISTER", self._endpoint.name, body)
-        # One limit for both: a stopped coordinator's queue may be full as well.
-        deadline = time.monotonic() + self.timeout
-        try:
-            self._send(line, deadline)
-            self._wait(lambda: waiter.done, deadline, "CONTROL:REGISTER")
-        except DeadlineError:
-            raise DeadlineError(no_welcome(self.instance)) from None
-        waiter.result()
-
-    @property
-    def transport(self) -> str:
-        """The transport in use: ``mqueue`` or ``unix``."""
-        return self._endpoint.route.kind
-
-    # -- waiting --------------------------------------------------------------------------
-
-    def _send(self, data: bytes, deadline: float | None = None) -> None:
-        """Send whole messages; a full queue blocks until the deadline.
-
-        Raises:
-            DeadlineError: the queue stayed full. TransportError: the link broke.
-        """
-        sent = 0
-        limit = time.monotonic() + self.timeout if deadline is None else deadline
-        while sent < len(data):
-            chunk = data if sent == 0 else data[sent:]
-            done = lib.gn_link_send(self._link, chunk, len(chunk), WAIT_MS)
-            if done > 0:
-                sent += done
-            elif -done in (11, 110, 4) or done == 0:  # EAGAIN, ETIMEDOUT, EINTR
-                if time.monotonic() >= limit:
-                    raise DeadlineError(
-                        "the coordinator's queue stayed full: it is busy or stopped"
-                    )
-                self._receive(0)  # its answers may be what blocks it
-                self._check_alive()
-            else:
-                raise TransportError(-done, f"cannot send: {os.strerror(-done)}")
-
-    def _receive(self, timeout_ms: int) -> bool:
-        """Receive one batch for everybody. False when nothing came."""
-        with self._changed:
-            if self._pumping:
-                self._changed.wait(timeout_ms / 1000)
-                return True
-            self._pumping = True
-        count = 0
-        try:
-            count = lib.gn_link_recv(
-                self._link, self._messages, BATCH_MESSAGES, timeout_ms, self._base
-            )
-            batch = unpack(self._messages, count, self._base[0]) if count > 0 else []
-        finally:
-            with self._changed:
-                self._pumping = False
-                if count > 0:
-                    self.session.dispatch(batch)
-                self._changed.notify_all()
-        if count < 0:
-            self._broken(-count)
-        return bool(count > 0)
-
-    def _broken(self, number: int) -> None:
-        error = NoCoordinatorError(number, f"the coordinator went away ({os.strerror(number)})")
-        self.session.fail(error)
-        raise error
-
-    def _check_alive(self) -> None:
-        """Raise when a queue's reader is gone (a socket tells by itself)."""
-        if self.transport == "mqueue" and not is_owned(
-            self.instance.ledger_dir, self.instance.queue
-        ):
-            error = NoCoordinatorError(0, no_coordinator(self.instance))
-            self.session.fail(error)
-            raise error
-
-    def _wait(self, done: Callable[[], bool], deadline: float | None, what: str) -> None:
-        while not done():
-            left = WAIT_MS
-            if deadline is not None:
-                left = min(left, int((deadline - time.monotonic()) * 1000) + 1)
-                if left <= 0:
-                    raise DeadlineError(f"{what}: no answer in time")
-            if not self._receive(left) and not done():
-                self._check_alive()
-
-    def _wait_for(self, waiter: Waiter, timeout: float | None, what: str) -> Any:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        self._wait(lambda: waiter.done, deadline, what)
-        return waiter.result()
-
-    def _request(
-        self, verb: str, subject: str | None = None, payload: bytes = b"", **params: Any
-    ) -> Any:
-        with self._changed:
-            waiter, line = self.session.request(verb, subject, payload, **params)
-        self._send(line)
-        return self._wait_for(waiter, self.timeout, f"CONTROL:{verb}")
-
     # -- tasks ----------------------------------------------------------------------------
 
     def start(self, action: str, payload: Any = b"", **options: Any) -> Submission:
         """Send a task without waiting even for its acknowledgement. Options as ``submit``."""
         with self._changed:
             submission, line = self.session.submit(action, payload, **options)
-        self._send(line)
+        self._send_tasks(line, [submission])
         return submission
+
+    def _send_tasks(
+        self, lines: bytes, submissions: Iterable[Submission], deadline: float | None = None
+    ) -> None:
+        try:
+            self._send(lines, deadline)
+        except BaseException:
+            with self._changed:
+                for submission in submissions:
+                    self.session.forget(submission)
+            raise
 
     def start_many(
         self,
@@ -221,23 +85,25 @@ class Client:
                 submission, line = self.session.submit(action, payload, task=name, **options)
                 started.append(submission)
                 lines.append(line)
-        self._send(b"".join(lines))
+        self._send_tasks(b"".join(lines), started)
         return started
 
     def fileno(self) -> int:
         """The descriptor that is readable when something has come in: for poll and select."""
-        return int(lib.gn_link_read_fd(self._link))
+        return int(lib.gn_link_read_fd(self._endpoint.link))
 
     def pump(self, timeout: float) -> bool:
         """Receive what comes within ``timeout`` seconds. False: nothing did.
 
-        For programs with a loop of their own (poll on ``fileno()``): pump until False, then wait.
+        For programs with a loop of their own: pump until False, then poll ``fileno()``, for 200 ms
+        at most; pump again after that, whether something came or not. While not ``connected`` there
+        is nothing to poll, and pump itself waits.
 
         Raises:
-            NoCoordinatorError: it went away.
+            NoCoordinatorError: it went away and did not come back.
         """
-        if self._receive(int(timeout * 1000)):
-            return True
+        if self._turn(int(timeout * 1000)):
+            return self._presence.is_here
         if timeout > 0:
             self._check_alive()
         return False
@@ -254,8 +120,27 @@ class Client:
             PeerError: rejected, with ``code``. DeadlineError: no answer in time.
         """
         submission = self.start(action, payload, **options)
-        name: str = self._wait_for(submission.acked, self.timeout, f"task {submission.task}")
-        return name
+        self.acknowledged(submission)
+        submission.is_left = True
+        return submission.task
+
+    def acknowledged(self, submission: Submission) -> Submission:
+        """Wait until the coordinator has accepted a started task. Raises as ``submit``."""
+        try:
+            acked = submission.acked
+            self._wait(
+                lambda: acked.done, time.monotonic() + self.timeout, f"task {submission.task}",
+                self.timeout,
+            )  # fmt: skip
+            acked.result()
+        except BaseException as error:
+            refusal = self.session.refusal(submission)
+            with self._changed:
+                self.session.forget(submission)
+            if refusal is not None and isinstance(error, DeadlineError):
+                raise refusal from None
+            raise
+        return submission
 
     def call(
         self,
@@ -275,22 +160,13 @@ class Client:
             DeadlineError: no result within ``timeout`` seconds; the task goes on.
         """
         options.setdefault("ack", 0)
+        deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             submission, line = self.session.submit(action, payload, **options)
             submission.on_stream = on_stream
-        self._send(line)
-        return self.wait(submission, timeout)
-
-    def wait(self, submission: Submission, timeout: float | None = None) -> Outcome:
-        """The outcome of a started task. Raises as ``call``."""
-        try:
-            outcome: Outcome = self._wait_for(
-                submission.outcome, timeout, f"task {submission.task}"
-            )
-        except BaseException:
-            self.session.forget(submission)
-            raise
-        return outcome.check()
+        self._send_tasks(line, [submission], deadline)
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        return self.wait(submission, left)
 
     def map(
         self,
@@ -345,136 +221,3 @@ class Client:
             more = len(waiting) == window
         self._send(b"".join(lines))
         return more
-
-    def result(self, task: str) -> Outcome | dict[str, Any]:
-        """The outcome of a task that has ended, or a dictionary with its state."""
-        answer = self._request("RESULT", task)
-        return answer if isinstance(answer, Outcome) else _json(answer)
-
-    # -- steering -------------------------------------------------------------------------
-
-    def cancel(self, task: str) -> None:
-        """Cancel: at once when it is not running, else its agent is told to stop."""
-        self._request("CANCEL", task)
-
-    def kick(self, task: str) -> None:
-        """Bring a buried task back with fresh tries; make a delayed one ready now."""
-        self._request("KICK", task)
-
-    def kick_action(self, action: str, count: int | None = None) -> int:
-        """Kick the ``count`` oldest (None: all) buried tasks of an action; returns how many."""
-        payload = action if count is None else f"{action} {count}"
-        return int(self._request("KICK", None, payload.encode()).payload or 0)
-
-    def pause(self, action: str) -> None:
-        """Hand out no task of this action until ``resume``."""
-        self._request("PAUSE", None, action.encode())
-
-    def resume(self, action: str) -> None:
-        self._request("RESUME", None, action.encode())
-
-    def assign(self, task: str, agent: str) -> None:
-        """Hand a ready or delayed task to this agent now."""
-        self._request("ASSIGN_TASK", task, agent.encode())
-
-    def drain(self, agent: str | None = None) -> None:
-        """An agent takes no more tasks; without one the coordinator finishes all and ends."""
-        self._request("DRAIN", agent)
-
-    # -- looking --------------------------------------------------------------------------
-
-    def peek(self, task: str) -> dict[str, Any]:
-        """Everything about a task, and the beginning of its payload."""
-        found: dict[str, Any] = _json(self._request("PEEK", task))
-        return found
-
-    def status(self) -> dict[str, Any]:
-        """Gauges with their bounds, and counts for each action."""
-        found: dict[str, Any] = _json(self._request("STATUS"))
-        return found
-
-    def agents(self) -> Iterator[dict[str, Any]]:
-        """A dictionary for every agent."""
-        return self._pages("AGENTS", lambda after: after.encode())
-
-    def tasks(
-        self, state: str | None = None, action: str | None = None
-    ) -> Iterator[dict[str, Any]]:
-        """A dictionary for every task, in order of acceptance."""
-
-        return self._pages("TASKS", lambda after: tasks_filter(state, action, after))
-
-    def _pages(self, verb: str, body: Callable[[str], bytes]) -> Iterator[dict[str, Any]]:
-        after = ""
-        while True:
-            answer: Incoming = self._request(verb, None, body(after))
-            yield from _json(answer)
-            after = parse_params(answer.params).get("next", "")
-            if not after:
-                return
-
-    def ping(self) -> float:
-        """Round trip to the coordinator in seconds."""
-        start = time.perf_counter()
-        self._request("PING")
-        return time.perf_counter() - start
-
-    def watch(self, timeout: float | None = None) -> Iterator[dict[str, Any]]:
-        """Every change of every task, as dictionaries with ``task`` and what SPEC.md's EVENT
-        holds.
-        """
-        events: deque[dict[str, Any]] = deque()
-        self.session.on_event = lambda params, task, payload: events.append(
-            {"task": task.decode(), **json.loads(payload)}
-        )
-        self._watch_all()
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            try:
-                self._wait(lambda: bool(events), deadline, "watch")
-            except DeadlineError:
-                return
-            while events:
-                yield events.popleft()
-
-    def _watch_all(self) -> None:
-        with self._changed:
-            waiter = self.session.expect(b"")
-        self._send(b"CONTROL:WATCH\n")
-        self._wait_for(waiter, self.timeout, "CONTROL:WATCH")
-
-    def watch_task(
-        self,
-        task: str,
-        on_stream: Callable[[str, dict[str, str], bytes], None] | None = None,
-        timeout: float | None = None,
-    ) -> Outcome:
-        """Wait for a task that somebody else submitted. Raises as ``call``."""
-        with self._changed:
-            submission = self.session.follow(task)
-            submission.on_stream = on_stream
-        self._request("WATCH", task)
-        return self.wait(submission, timeout)
-
-    # -- life -----------------------------------------------------------------------------
-
-    def close(self) -> None:
-        """Say goodbye and remove this client's queue. Tasks go on without it."""
-        if self._closed:
-            return
-        self._closed = True
-        if getattr(self, "_link", None) is not None:
-            bye = f"CONTROL:BYE:{self._endpoint.name}\n".encode()
-            lib.gn_link_send(self._link, bye, len(bye), 100)
-        self._endpoint.close()
-        self.session.fail(PeerError("unknown_sender", "the client was closed"))
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def _json(message: Incoming) -> Any:
-    return json.loads(message.payload)

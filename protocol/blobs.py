@@ -36,6 +36,11 @@ class Hold:
         self.ref = ref
         self._fd = fd
 
+    @property
+    def fd(self) -> int:
+        """The descriptor that carries the lock; -1 once released."""
+        return self._fd
+
     def release(self) -> None:
         """Let go; the coordinator keeps the segment for as long as a task refers to it."""
         if self._fd >= 0:
@@ -67,6 +72,20 @@ class Spool:
             words = "no room in shared memory (/dev/shm)" if number == errno.ENOSPC else str(error)
             raise TransportError(number, f"blob of {view.nbytes} bytes: {words}") from error
         return Hold(f"{digest}.{view.nbytes}", fd)
+
+    def restored(self, hold: Hold) -> Hold:
+        """``hold``, or one on the same content published anew when the segment was removed.
+
+        Raises:
+            TransportError: as ``publish``.
+        """
+        found = os.fstat(hold.fd)
+        if found.st_nlink or not found.st_size:
+            return hold
+        with mmap.mmap(hold.fd, found.st_size, prot=mmap.PROT_READ) as mapped:
+            again = self.publish(mapped[:])
+        hold.release()
+        return again
 
     @staticmethod
     def _try_publish(name: str, view: memoryview) -> int | None:

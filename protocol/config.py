@@ -105,6 +105,7 @@ SETTINGS: tuple[Setting, ...] = (
         SPIN_US,
         "us a receiver looks for more before it sleeps, while messages come quickly; 0: never",
     ),
+    _S("client.reconnect_ms", int, 30_000, "how long clients wait for a lost coordinator"),
     _S("coordinator.tasks_max", int, 1_048_576, "tasks in all states"),
     _S("coordinator.results_max", int, 131_072, "delivered results kept; the oldest make room"),
     _S("coordinator.bytes_max", int, 536_870_912, "bytes of payloads and results held"),

@@ -17,241 +17,63 @@ import json
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ganglion.protocol import codec
+from ganglion.protocol import again, codec
 from ganglion.protocol._native import lib
 from ganglion.protocol.batch import VERB, Incoming, param
 from ganglion.protocol.blobs import Hold, Spool
 from ganglion.protocol.errors import GanglionError, PeerError, UsageError, error_for
+from ganglion.protocol.fields import escape, format_line, format_params, parse_params, unescape
 from ganglion.protocol.instance import Instance
+from ganglion.protocol.options import checked
 from ganglion.protocol.transport.endpoint import Endpoint
+from ganglion.protocol.waiting import (
+    Content,
+    DeadlineError,
+    Outcome,
+    Submission,
+    TaskBuriedError,
+    TaskCancelledError,
+    UnansweredError,
+    Waiter,
+)
+
+__all__ = [
+    "Content",
+    "DeadlineError",
+    "Form",
+    "Outcome",
+    "Session",
+    "Submission",
+    "TaskBuriedError",
+    "TaskCancelledError",
+    "UnansweredError",
+    "Waiter",
+    "escape",
+    "format_line",
+    "format_params",
+    "parse_params",
+    "registration",
+    "rejection",
+    "tasks_filter",
+    "unescape",
+]
 
 ACTION_PATTERN = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
 TASK_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-KEY_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,15}")
 PRIORITIES = {"low": 1, "normal": 4, "high": 7, "urgent": 9}
 # Room for type, action, task, parameters and from= beside a payload in one message.
 HEADER_ROOM = lib.GN_HEADER_BYTES_MAX + 128
 # Submissions whose options differ are written anew; a program uses a handful of kinds.
 FORMS_MAX = 256
 
-_PLAIN = frozenset(range(0x21, 0x7F)) - frozenset(b":;%")
 _ENDINGS = {
     VERB["TASK_COMPLETED"]: "completed",
     VERB["TASK_BURIED"]: "buried",
     VERB["TASK_CANCELLED"]: "cancelled",
 }
-
-
-class TaskBuriedError(GanglionError):
-    """The task was given up; ``outcome`` says why."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(f"task {outcome.task} was buried ({outcome.reason}): {outcome.words}")
-        self.outcome = outcome
-
-
-class TaskCancelledError(GanglionError):
-    """The task was cancelled before it ended."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(f"task {outcome.task} was cancelled")
-        self.outcome = outcome
-
-
-class DeadlineError(GanglionError, TimeoutError):
-    """The answer did not come in time; the task itself goes on."""
-
-
-def escape(value: str) -> str:
-    """Percent-encode what may not stand in a parameter's value."""
-    return "".join(chr(b) if b in _PLAIN else f"%{b:02X}" for b in value.encode())
-
-
-def unescape(value: bytes) -> str:
-    """The text of a percent-encoded value; broken codes are left as they are."""
-    if b"%" not in value:
-        return value.decode("ascii", "replace")
-    text = re.sub(rb"%([0-9A-Fa-f]{2})", lambda m: bytes([int(m[1], 16)]), value)
-    return text.decode("utf-8", "replace")
-
-
-def parse_params(raw: bytes) -> dict[str, str]:
-    """``key=value;key=value`` as a dictionary, values decoded."""
-    pairs = (field.partition(b"=") for field in raw.split(b";") if field)
-    return {key.decode("ascii", "replace"): unescape(value) for key, _, value in pairs}
-
-
-def format_params(params: Mapping[str, Any]) -> bytes:
-    """A dictionary as ``key=value;key=value``; None values are left out, lists joined with commas.
-
-    Raises:
-        UsageError: a key that the grammar does not know.
-    """
-    fields = []
-    for key, value in params.items():
-        if value is None:
-            continue
-        if not KEY_PATTERN.fullmatch(key):
-            raise UsageError(f"parameter {key!r}: a-z, then up to 15 of a-z 0-9 _")
-        if isinstance(value, bool):
-            value = int(value)
-        if isinstance(value, list | tuple):
-            value = ",".join(map(str, value))
-        fields.append(f"{key}={escape(str(value))}")
-    return ";".join(fields).encode()
-
-
-def format_line(head: bytes, task: bytes, params: bytes, payload: bytes | memoryview) -> bytes:
-    """One message; ``head`` is ``TYPE:ACTION``. ``len=`` is added where the payload needs it."""
-    payload = bytes(payload)  # no copy when it is bytes already
-    if b"\n" in payload or payload.endswith(b"\0"):
-        params = b"%blen=%d" % (params + b";" if params else b"", len(payload))
-    if params:
-        return b"%b:%b;%b:%b\n" % (head, task, params, payload)
-    return b"%b:%b:%b\n" % (head, task, payload)
-
-
-class Content:
-    """A payload with the header parameters that describe it."""
-
-    __slots__ = ("_params", "payload", "raw_params")
-
-    def __init__(self, raw_params: bytes, payload: bytes | memoryview) -> None:
-        self.raw_params = raw_params
-        self.payload = payload
-        self._params: dict[str, str] | None = None
-
-    @property
-    def params(self) -> dict[str, str]:
-        """The header parameters, decoded."""
-        if self._params is None:
-            self._params = parse_params(self.raw_params)
-        return self._params
-
-    @property
-    def data(self) -> Any:
-        """The payload as its content type says: text, object, array, or bytes."""
-        return codec.decode(self.payload, self.params)
-
-
-class Outcome(Content):
-    """How a task ended. ``status`` is ``completed``, ``buried`` or ``cancelled``."""
-
-    __slots__ = ("_key", "status")
-
-    def __init__(self, key: bytes, status: str, raw_params: bytes, payload: Any) -> None:
-        self._key = key
-        self.status = status
-        self.raw_params = raw_params
-        self.payload = payload
-        self._params = None
-
-    @property
-    def task(self) -> str:
-        """The task's name."""
-        return self._key.decode()
-
-    @property
-    def reason(self) -> str:
-        """Of a burial: ``tries``, ``agent``, ``ttl``, ``after``..."""
-        return self.params.get("reason", "")
-
-    @property
-    def words(self) -> str:
-        """Of a burial: the last failure, one line."""
-        return bytes(self.payload).decode("utf-8", "replace")
-
-    def check(self) -> Outcome:
-        """Itself when completed.
-
-        Raises:
-            TaskBuriedError, TaskCancelledError: it did not complete.
-        """
-        if self.status == "buried":
-            raise TaskBuriedError(self)
-        if self.status == "cancelled":
-            raise TaskCancelledError(self)
-        return self
-
-    def __repr__(self) -> str:
-        return f"<Outcome {self.task} {self.status} {len(self.payload)} bytes>"
-
-
-class Waiter:
-    """Something that will be known once; ``notify`` is called when it is."""
-
-    __slots__ = ("done", "error", "notify", "takes_outcome", "value")
-
-    def __init__(self, takes_outcome: bool = False) -> None:
-        self.done = False
-        self.takes_outcome = takes_outcome  # a task's ending is an answer to it too
-        self.value: Any = None
-        self.error: Exception | None = None
-        self.notify: Callable[[], None] | None = None
-
-    def set(self, value: Any = None, error: Exception | None = None) -> None:
-        """The answer, or why there is none; only the first counts."""
-        if not self.done:
-            self.done, self.value, self.error = True, value, error
-            if self.notify is not None:
-                self.notify()
-
-    def result(self) -> Any:
-        """The value; raises the error when there is one."""
-        if self.error is not None:
-            raise self.error
-        return self.value
-
-
-class Submission(Waiter):
-    """A task on its way: acknowledged, then (with partial results before it) ended.
-
-    It is itself the waiter of its outcome; ``acked`` is the one of its acknowledgement.
-    """
-
-    __slots__ = ("_acked", "hold", "key", "on_stream")
-
-    def __init__(self, key: bytes, hold: Hold | None = None) -> None:
-        self.done = False
-        self.takes_outcome = False
-        self.value = self.error = self.notify = None
-        self.key = key
-        self.hold = hold
-        self._acked: Waiter | None = None
-        self.on_stream: Callable[[str, dict[str, str], bytes], None] | None = None
-
-    @property
-    def task(self) -> str:
-        """The task's name."""
-        return self.key.decode()
-
-    @property
-    def outcome(self) -> Waiter:
-        return self
-
-    @property
-    def acked(self) -> Waiter:
-        if self._acked is None:  # most tasks are never asked
-            self._acked = Waiter()
-            if self.done:
-                self._acked.set(self.task, self.error)
-        return self._acked
-
-    def end(self, outcome: Outcome | None, error: Exception | None = None) -> None:
-        """What will ever be known of the task."""
-        self.settle_hold()
-        if self._acked is not None:
-            self._acked.set(self.task, None if outcome is not None else error)
-        self.set(outcome, error)
-
-    def settle_hold(self) -> None:
-        """Its blob need not be held any longer: the coordinator refers to it, or nobody does."""
-        if self.hold is not None:
-            self.hold.release()
-            self.hold = None
 
 
 def rejection(message: Incoming) -> GanglionError:
@@ -291,7 +113,9 @@ class Form:
             described = dict(self._params)
             raw, hold = session.encode(payload, self._ct, described)
             params = format_params(described)
-        return session.expected(key, hold), format_line(self._head, key, params, raw)
+        submission = session.expected(key, hold)
+        submission.line = line = format_line(self._head, key, params, raw)
+        return submission, line
 
 
 class Session:
@@ -301,9 +125,12 @@ class Session:
         name: the peer's name, the root of the names it gives to tasks.
         spool: where long payloads go.
         inline_bytes_max: the longest payload that travels in a message.
+        patient: what was refused for a reason that passes is said again (``outbox``, ``due``).
     """
 
-    def __init__(self, name: str, spool: Spool, inline_bytes_max: int) -> None:
+    def __init__(
+        self, name: str, spool: Spool, inline_bytes_max: int, *, patient: bool = False
+    ) -> None:
         self.name = name
         self.spool = spool
         self.inline_bytes_max = inline_bytes_max
@@ -312,6 +139,12 @@ class Session:
         self.on_unclaimed: Callable[[Incoming], None] | None = None
         self._forms: dict[tuple[Any, ...], Form] = {}
         self._requests: dict[bytes, deque[Waiter]] = {}
+        # Lines that nobody's call sends: whoever owns the line does, as soon as it can.
+        self.outbox: list[bytes] = []
+        self.on_hello: Callable[[Incoming], None] | None = None
+        self._refusals = again.Refusals() if patient else None
+        self._replacing: dict[bytes, bytes] = {}
+        self._watches_all = False
         self.numbers = itertools.count(1)
         # A second session of the same name must not meet the tasks of the first.
         self.root = f"{name}-{os.urandom(3).hex()}-".encode()
@@ -320,7 +153,8 @@ class Session:
     def over(cls, endpoint: Endpoint, instance: Instance) -> Session:
         """The session of a client over its open line."""
         longest = lib.gn_link_message_bytes_max(endpoint.link) - HEADER_ROOM
-        return cls(endpoint.name, Spool(instance), min(longest, lib.GN_INLINE_BYTES_MAX))
+        inline = min(longest, lib.GN_INLINE_BYTES_MAX)
+        return cls(endpoint.name, Spool(instance), inline, patient=True)
 
     def next_word(self) -> str:
         """A name that nobody used before: for a task or a request."""
@@ -370,7 +204,7 @@ class Session:
             raise UsageError(f"action {action!r}: A-Z, then up to 31 of A-Z 0-9 _")
         if isinstance(prio, str):
             prio = PRIORITIES.get(prio, prio)
-        form = Form(self, b"DATA:" + action.encode(), ct, {"prio": prio, **params})
+        form = Form(self, b"DATA:" + action.encode(), ct, checked({"prio": prio, **params}))
         with contextlib.suppress(TypeError):
             if len(self._forms) >= FORMS_MAX:
                 self._forms.clear()
@@ -393,16 +227,30 @@ class Session:
         line.
         """
         word = (self.next_word() if subject is None else subject).encode()
-        waiter = self.expect(word, verb == "RESULT")
-        return waiter, format_line(
-            b"CONTROL:" + verb.encode(), word, format_params(params), payload
-        )
+        head = b"CONTROL:" + verb.encode()
+        waiter = Waiter(verb == "RESULT", format_line(head, word, format_params(params), payload))
+        self._expect(word, waiter)
+        assert waiter.line is not None
+        return waiter, waiter.line
 
-    def expect(self, word: bytes, takes_outcome: bool = False) -> Waiter:
-        """Wait for the answer to a request on ``word`` that the caller sends itself."""
-        waiter = Waiter(takes_outcome)
+    def watch_all(self) -> tuple[Waiter, bytes]:
+        """As ``request``: every change of every task, told to ``on_event``."""
+        waiter = Waiter(line=b"CONTROL:WATCH\n")
+        self._expect(b"", waiter)
+        self._watches_all = True
+        return waiter, b"CONTROL:WATCH\n"
+
+    def _expect(self, word: bytes, waiter: Waiter) -> None:
         self._requests.setdefault(word, deque()).append(waiter)
-        return waiter
+
+    def withdraw(self, word: bytes, waiter: Waiter) -> None:
+        """No answer to this request will come; nobody waits for it."""
+        waiter.line = None
+        waiters = self._requests.get(word)
+        if waiters and waiter in waiters:
+            waiters.remove(waiter)
+            if not waiters:
+                del self._requests[word]
 
     def follow(self, task: str) -> Submission:
         """Wait for a task that somebody else submitted (after CONTROL:WATCH)."""
@@ -411,7 +259,90 @@ class Session:
     def forget(self, submission: Submission) -> None:
         """Stop waiting for a task; later messages of it are nobody's."""
         submission.settle_hold()
-        self.submissions.pop(submission.key, None)
+        submission.line = None
+        if self.submissions.get(submission.key) is submission:
+            del self.submissions[submission.key]
+
+    # -- again --------------------------------------------------------------------------------
+
+    @property
+    def refused(self) -> bool:
+        """Whether something waits to be said again (``due``)."""
+        return bool(self._refusals)
+
+    def refusal(self, waiter: Waiter) -> GanglionError | None:
+        """Why the coordinator has not taken it so far, if it refused it."""
+        return self._refusals.why(waiter) if self._refusals is not None else None
+
+    def due(self, now_s: float) -> float:
+        """Put into ``outbox`` what is to be said again by now; seconds until there is more."""
+        if self._refusals is None:
+            return float("inf")
+        for waiter, word in self._refusals.due(now_s):
+            if waiter.line is not None and not waiter.done:
+                if not isinstance(waiter, Submission):
+                    self._expect(word, waiter)
+                self.outbox.append(waiter.line)
+        return self._refusals.wait_s(now_s)
+
+    def resume(self) -> None:
+        """The coordinator is another one, or knows us no more: fill ``outbox`` with what it has not
+        answered.
+
+        Submissions that were not acknowledged go first, then requests that may be repeated, then a
+        WATCH of every acknowledged task whose outcome is out. Requests whose second answer could
+        differ from the first end with UnansweredError.
+        """
+        requests, self._requests = self._requests, {}
+        self.outbox.clear()
+        refused = self._refusals.clear() if self._refusals is not None else []
+        acknowledged = []
+        for submission in list(self.submissions.values()):
+            if submission.line is not None:
+                self._submit_again(submission)
+            elif submission.is_left:
+                del self.submissions[submission.key]
+            if submission.line is None or submission.on_stream is not None:
+                acknowledged.append(submission)
+        pairs = [(word, waiter) for word, waiters in requests.items() for waiter in waiters]
+        for word, waiter in pairs + [(w, r) for r, w in refused if not isinstance(r, Submission)]:
+            if again.repeatable(waiter.line):
+                self._expect(word, waiter)
+                self.outbox.append(waiter.line or b"")
+            else:
+                waiter.set(error=again.unanswered(waiter.line))
+        if self._watches_all:
+            self.outbox.append(self.watch_all()[1])
+        for submission in acknowledged:
+            if self.submissions.get(submission.key) is submission:
+                self._watch_again(submission)
+
+    def _submit_again(self, submission: Submission) -> None:
+        assert submission.line is not None
+        try:
+            if submission.hold is not None:
+                submission.hold = self.spool.restored(submission.hold)
+        except GanglionError as error:
+            self.forget(submission)
+            submission.end(None, error)
+            return
+        line = again.without_replace(submission.line)
+        if line != submission.line:
+            # If it was taken, the name is its own by now, and it must not be replaced by itself.
+            self._replacing[submission.key] = submission.line
+        self.outbox.append(line)
+
+    def _watch_again(self, submission: Submission) -> None:
+        seq = submission.next_seq if submission.on_stream is not None else None
+        waiter, line = self.request("WATCH", submission.task, seq=seq)
+
+        def answered() -> None:
+            if waiter.error is not None and submission.line is None:
+                self.forget(submission)
+                submission.end(None, waiter.error)
+
+        waiter.notify = answered
+        self.outbox.append(line)
 
     # -- in -------------------------------------------------------------------------------
 
@@ -431,17 +362,37 @@ class Session:
         for waiters in self._requests.values():
             for waiter in waiters:
                 waiter.set(error=error)
+        for waiter, _ in self._refusals.clear() if self._refusals is not None else ():
+            waiter.set(error=error)
         self.submissions.clear()
         self._requests.clear()
+        self._replacing.clear()
+        self.outbox.clear()
 
     def _answer(self, message: Incoming, error: Exception | None = None) -> bool:
         """Answer the oldest request on this word. False when there is none."""
         waiters = self._requests.get(message.task)
         if not waiters:
             return False
-        waiters.popleft().set(message, error)
+        self._shift(message.task, waiters).set(message, error)
+        return True
+
+    def _shift(self, word: bytes, waiters: deque[Waiter]) -> Waiter:
+        waiter = waiters.popleft()
         if not waiters:
-            del self._requests[message.task]
+            del self._requests[word]
+        return waiter
+
+    def _said_later(self, word: bytes, waiter: Waiter, error: GanglionError) -> bool:
+        """Whether a refusal is not the last word."""
+        if isinstance(waiter, Submission):
+            original = self._replacing.pop(waiter.key, None)
+            if original is not None and error.code == "exists":
+                self.outbox.append(original)
+                return True
+        if self._refusals is None or error.code not in again.PASSING:
+            return False
+        self._refusals.add(waiter, word, error)
         return True
 
     def _on_answer(self, message: Incoming) -> None:
@@ -451,15 +402,26 @@ class Session:
     def _on_received(self, message: Incoming) -> None:
         submission = self.submissions.get(message.task)
         if submission is not None:
-            submission.settle_hold()
-            submission.acked.set(submission.task)
+            if self._refusals is not None:
+                self._refusals.forget(submission)
+            submission.acknowledge(message.params)
 
     def _on_rejected(self, message: Incoming) -> None:
         error = rejection(message)
-        if self._answer(message, error):
-            return
-        submission = self.submissions.pop(message.task, None)
-        if submission is not None:
+        waiters = self._requests.get(message.task)
+        submission = self.submissions.get(message.task)
+        refused = waiters[0] if waiters else submission
+        if (
+            refused is not None
+            and refused.line is not None
+            and self._said_later(message.task, refused, error)
+        ):
+            if waiters:
+                self._shift(message.task, waiters)
+        elif self._answer(message, error):
+            pass
+        elif submission is not None:
+            del self.submissions[message.task]
             submission.end(None, error)
         elif self.on_unclaimed is not None:
             self.on_unclaimed(message)
@@ -486,11 +448,18 @@ class Session:
         submission = self.submissions.get(message.task)
         if submission is not None and submission.on_stream is not None:
             kind = "progress" if message.verb == VERB["PROGRESS"] else "partial"
-            submission.on_stream(kind, parse_params(message.params), message.payload)
+            params = parse_params(message.params)
+            if kind == "partial" and params.get("seq", "").isdigit():
+                submission.next_seq = int(params["seq"]) + 1
+            submission.on_stream(kind, params, message.payload)
 
     def _on_event(self, message: Incoming) -> None:
         if self.on_event is not None:
             self.on_event(parse_params(message.params), message.task, message.payload)
+
+    def _on_hello(self, message: Incoming) -> None:
+        if self.on_hello is not None:
+            self.on_hello(message)
 
     def outcome(self, message: Incoming) -> Outcome:
         """The outcome that an ending message tells; its blob is mapped.
@@ -518,6 +487,8 @@ _HANDLERS: dict[int, Callable[[Session, Incoming], None]] = {
     VERB["PARTIAL"]: Session._on_stream,
     VERB["EVENT"]: Session._on_event,
 }
+if "HELLO" in VERB:
+    _HANDLERS[VERB["HELLO"]] = Session._on_hello
 
 
 def registration(

@@ -116,7 +116,7 @@ def _names(kind: str, context: Context) -> list[str]:
     signal.signal(signal.SIGALRM, too_late)
     signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
     try:
-        with context.client(timeout=LIMIT_S) as client:
+        with context.client(timeout=LIMIT_S, reconnect=0) as client:
             if kind == "action":
                 return sorted(client.status().get("actions", {}))
             rows, key = (client.agents(), "name") if kind == "agent" else (client.tasks(), "task")

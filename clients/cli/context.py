@@ -35,14 +35,16 @@ class Context:
         flags = {
             "instance.name": getattr(self.args, "instance", None),
             "instance.transport": getattr(self.args, "transport", None),
+            "client.reconnect_ms": getattr(self.args, "reconnect", None),
         }
         return Config(getattr(self.args, "config", None), flags)
 
-    def client(self, timeout: float | None = None) -> Client:
+    def client(self, timeout: float | None = None, reconnect: float | None = None) -> Client:
         """A connection to the coordinator.
 
         Args:
             timeout: seconds that an answer of its own may take; None: what ``--timeout`` leaves.
+            reconnect: seconds that it is waited for when it goes away; None: as ``--reconnect`` says.
 
         Raises:
             NoCoordinatorError: none serves the instance.
@@ -56,7 +58,12 @@ class Context:
             timeout = max(CONNECT_S_MIN, min(CONNECT_S, timeout))
         config = self.config
         self._log()
-        client = Client(config.instance, transport=config["instance.transport"], timeout=timeout)
+        if reconnect is None:
+            reconnect = config["client.reconnect_ms"] / 1000
+        client = Client(
+            config.instance, transport=config["instance.transport"], timeout=timeout,
+            reconnect=reconnect,
+        )  # fmt: skip
         if self.verbose:
             self.note(f"instance {client.instance.name} over {client.transport}")
         return client

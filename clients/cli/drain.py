@@ -36,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     from ganglion.protocol.transport.endpoint import NoCoordinatorError
 
-    with context.client() as client:
+    with context.client(reconnect=0) as client:  # its end is what is waited for
         # The coordinator takes a word that is no agent's name for a request's: it would drain.
         if args.agent is not None and all(a.get("name") != args.agent for a in client.agents()):
             raise CommandError(f"no agent is called {args.agent!r} (see: ganglion agents)")

@@ -23,22 +23,17 @@ if TYPE_CHECKING:
     from ganglion.protocol.session import Submission, Waiter
 
 IDLE_MS = 200
-BUSY_PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # before a rejected submission goes out again
 
 
 class _Item:
     """One line and what became of it."""
 
-    __slots__ = ("busy", "deadline", "number", "payload", "submission")
+    __slots__ = ("deadline", "number", "submission")
 
-    def __init__(
-        self, number: int, payload: bytes, submission: Submission, deadline: float
-    ) -> None:
+    def __init__(self, number: int, submission: Submission, deadline: float) -> None:
         self.number = number
-        self.payload = payload
         self.submission = submission
         self.deadline = deadline
-        self.busy = 0
 
 
 class Each:
@@ -108,11 +103,14 @@ class Each:
         deadline = float("inf")
         if args.timeout is not None:
             deadline = time.monotonic() + args.timeout / 1000
-        for payload, submission in zip(payloads, started, strict=True):
+        for submission in started:
             self._number += 1
-            self._waiting.append(_Item(self._number, payload, submission, deadline))
+            self._waiting.append(_Item(self._number, submission, deadline))
 
     def _sleep(self) -> None:
+        if not self._client.connected:  # there is nothing to poll
+            self._client.pump(IDLE_MS / 1000)
+            return
         poll = select.poll()
         poll.register(self._client.fileno(), select.POLLIN)
         lines = self._lines
@@ -130,7 +128,7 @@ class Each:
         if any(fd == lines.fd for fd, _ in found):
             lines.read()
         if not found:
-            self._client.pump(0.001)  # looks whether the coordinator is still there
+            self._client.pump(0.001)  # looks whether the coordinator is still there, and says again
 
     # -- results --------------------------------------------------------------------------
 
@@ -151,9 +149,10 @@ class Each:
             if not waiter.done:
                 if time.monotonic() < item.deadline:
                     break
-                waiter.set(error=DeadlineError(f"task {item.submission.task}: no result in time"))
-            if self._again(item, waiter.error):
-                break
+                task = item.submission.task
+                refusal = self._client.session.refusal(item.submission)
+                waiter.set(error=refusal or DeadlineError(f"task {task}: no result in time"))
+                self._client.session.forget(item.submission)
             self._waiting.popleft()
             try:
                 self._write(item, waiter)
@@ -203,14 +202,3 @@ class Each:
                     {"line": item.number, "task": item.submission.task, "status": "rejected",
                      "reason": getattr(error, "code", ""), "words": words_of(error)}
                 )  # fmt: skip
-
-    def _again(self, item: _Item, error: Exception | None) -> bool:
-        """A submission that the coordinator had no room for goes out again, after a pause."""
-        if getattr(error, "code", "") != "busy" or time.monotonic() > item.deadline:
-            return False
-        time.sleep(BUSY_PAUSES_S[min(item.busy, len(BUSY_PAUSES_S) - 1)])
-        item.busy += 1
-        (item.submission,) = self._client.start_many(
-            self._args.action, [item.payload], [item.submission.task], **self._options
-        )
-        return True

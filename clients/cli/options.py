@@ -11,7 +11,7 @@ from ganglion.clients.cli.output import Output
 from ganglion.clients.cli.units import duration_ms
 
 # Options of the command line as a whole that take a value.
-WITH_VALUE = ("-i", "--instance", "--transport", "--config")
+WITH_VALUE = ("-i", "--instance", "--transport", "--config", "--reconnect")
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,6 +46,13 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         help="which coordinator of this machine (GANGLION_INSTANCE, else main)",
     )
     group.add_argument("--transport", default=quiet, metavar="KIND", help="auto, mqueue or unix")
+    group.add_argument(
+        "--reconnect",
+        type=milliseconds,
+        default=quiet,
+        metavar="T",
+        help="wait so long for a coordinator that went away (30s); 0: do not",
+    )
     group.add_argument("--config", default=quiet, metavar="FILE", help="a ganglion.toml")
     group.add_argument("-v", "--verbose", action="count", default=quiet, help="say more on stderr")
     group.add_argument(

@@ -23,6 +23,7 @@ def wait(
 
     Raises:
         DeadlineError: not within ``timeout_ms``; the task goes on.
+        NoCoordinatorError: nor is the coordinator there.
     """
     from ganglion.protocol.session import DeadlineError
 
@@ -32,6 +33,7 @@ def wait(
     while not submission.outcome.done:
         now = time.monotonic()
         if limit is not None and now >= limit:
+            client.check_connected()
             raise DeadlineError(f"no result within --timeout; {goes_on(submission.task)}")
         if now >= hint:
             hint = float("inf")

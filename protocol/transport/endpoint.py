@@ -118,9 +118,12 @@ class Endpoint:
 
     def __init__(self, instance: Instance, name: str, transports: Sequence[str]) -> None:
         self.name = name
+        self._instance = instance
         self._socket: socket.socket | None = None
         self._coordinator: Any = None
+        self._left: list[Any] = []  # links not used any more; a thread may still be inside
         kinds = list(transports)
+        self._sockets_too = "unix" in kinds
         if "mqueue" in kinds:
             # A queue without a living owner is a letter box nobody empties.
             if ledger.is_owned(instance.ledger_dir, instance.queue):
@@ -141,26 +144,85 @@ class Endpoint:
             link = lib.gn_link_mqueue(
                 self.name.encode(), self.route.inbox.mqd, self._coordinator.mqd
             )
-        else:
-            self._socket = unix.connect(instance.socket_path)
-            if self._socket is None:
-                raise NoCoordinatorError(0, no_coordinator(instance))
-            self._socket.setblocking(False)
-            link = lib.gn_link_stream(self._socket.fileno(), self._socket.fileno())
+            return self._owned(link)
+        self._socket = unix.connect(instance.socket_path)
+        if self._socket is None:
+            raise NoCoordinatorError(0, no_coordinator(instance))
+        return self._stream(self._socket)
+
+    def _stream(self, line: socket.socket) -> Any:
+        line.setblocking(False)
+        return self._owned(lib.gn_link_stream(line.fileno(), line.fileno()))
+
+    def _owned(self, link: Any) -> Any:
         if link == ffi.NULL:
             raise TransportError(0, "out of memory")
-        lib.gn_link_spin(link, instance.spin_us)
+        lib.gn_link_spin(link, self._instance.spin_us)
         return ffi.gc(link, lib.gn_link_free)
+
+    # -- a coordinator that comes and goes ------------------------------------------------
+
+    @property
+    def kind(self) -> str:
+        """The transport in use: ``mqueue`` or ``unix``."""
+        return "unix" if self._socket is not None else "mqueue"
+
+    def owner(self) -> tuple[int, int] | None:
+        """A mark of the coordinator that lives now, which no other start of it has; None: none does.
+
+        A queue does not tell that its reader is gone, the ledger does.
+        """
+        return ledger.owner(self._instance.ledger_dir, self._instance.queue)
+
+    def reopen(self) -> bool:
+        """Open the line to a coordinator that came back. False: there is none yet.
+
+        What was half received is thrown away. ``link`` may be another one afterwards: a
+        coordinator that comes back without a queue is spoken to over its socket.
+
+        Raises:
+            TransportError: there is one, and it cannot be reached.
+        """
+        if self._socket is None and self._reopen_queue():
+            return True
+        return self._sockets_too and self._reopen_socket()
+
+    def _reopen_queue(self) -> bool:
+        queue = mqueue.open_queue(self._instance.queue) if self.owner() is not None else None
+        if queue is None:
+            return False
+        assert self.route.inbox is not None
+        lib.gn_link_reopen(self.link, self.route.inbox.mqd, queue.mqd)
+        old, self._coordinator = self._coordinator, queue
+        old.close()
+        return True
+
+    def _reopen_socket(self) -> bool:
+        line = unix.connect(self._instance.socket_path)
+        if line is None:
+            return False
+        old, self._socket = self._socket, line
+        if old is None:
+            self._left.append(self.link)
+            self.link = self._stream(line)
+            return True
+        line.setblocking(False)
+        lib.gn_link_reopen(self.link, line.fileno(), line.fileno())
+        old.close()
+        return True
 
     @property
     def inbox_name(self) -> str:
         """The name of this peer's queue; empty on a socket."""
-        return self.route.inbox.name if self.route.inbox is not None else ""
+        if self.route.inbox is None or self._socket is not None:
+            return ""
+        return self.route.inbox.name
 
     def close(self) -> None:
         """Close everything and remove the peer's queue."""
         if getattr(self, "link", None) is not None:
-            ffi.release(self.link)
+            for link in (self.link, *self._left):
+                ffi.release(link)
             self.link = None
         if self._socket is not None:
             self._socket.close()

@@ -13,12 +13,16 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import posix_ipc
 
 from ganglion.protocol.errors import UsageError
+
+CLAIM_TRIES = 20
+CLAIM_PAUSE_S = 0.005
 
 
 class NameTakenError(UsageError):
@@ -54,6 +58,11 @@ class Claim:
         self.queue = queue
         self.path = directory / queue.lstrip("/")
         fd = _lock(self.path)
+        for _ in range(CLAIM_TRIES):  # who looks whether it is owned holds it for a moment, too
+            if fd is not None:
+                break
+            time.sleep(CLAIM_PAUSE_S)
+            fd = _lock(self.path)
         if fd is None:
             pid = self.path.read_text(errors="replace").strip() or "unknown"
             raise NameTakenError(f"{queue} belongs to a living process (pid {pid})", pid)
@@ -70,19 +79,25 @@ class Claim:
             self._fd = None
 
 
-def is_owned(directory: Path, queue: str) -> bool:
-    """Whether a living process holds the claim to ``queue``."""
+def owner(directory: Path, queue: str) -> tuple[int, int] | None:
+    """Which claim to ``queue`` is held now, as a mark that no other claim has; None: nobody's."""
     try:
         fd = os.open(directory / queue.lstrip("/"), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return False
+        return None
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        found = os.fstat(fd)  # a claim writes its file anew, whether it made it or found it
+        return found.st_ino, found.st_mtime_ns
     finally:
         os.close(fd)
-    return False
+    return None
+
+
+def is_owned(directory: Path, queue: str) -> bool:
+    """Whether a living process holds the claim to ``queue``."""
+    return owner(directory, queue) is not None
 
 
 def owned_queues(directory: Path) -> Iterator[str]:

@@ -78,7 +78,7 @@ def test_a_lost_coordinator_is_told_to_all(
     coordinator: Process, spawn: Spawn, transport: str
 ) -> None:
     async def work() -> None:
-        async with AsyncClient(transport=transport) as client:
+        async with AsyncClient(transport=transport, reconnect=0.3) as client:
             waiting = [asyncio.ensure_future(client.call("NOBODY", str(n))) for n in range(3)]
             await client.ping()
             coordinator.kill()

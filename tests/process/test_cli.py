@@ -189,12 +189,15 @@ def test_other_signals_leave_no_queue(shell: Shell, number: signal.Signals) -> N
 
 @pytest.mark.parametrize("transport", ["mqueue", "unix"])
 def test_a_coordinator_that_dies_is_69(shell: Shell, coordinator: Process, transport: str) -> None:
-    process = shell.start("--transport", transport, "call", "NOBODY", "x", "--task", "t1")
+    options = ("--transport", transport, "--reconnect", "300ms")
+    process = shell.start(*options, "call", "NOBODY", "x", "--task", "t1")
     until(lambda: state(shell, "t1") == "ready", what="the task")
     coordinator.kill()
     _, err = process.communicate(timeout=20)
     assert process.returncode == 69
-    assert err.count(b"\n") == 1
+    away, given_up = err.decode().splitlines()[-2:]
+    assert "waiting up to 0.3 s for it to come back" in away
+    assert "(waited 0.3 s for it to come back)" in given_up
 
 
 # -- call --each ------------------------------------------------------------------------------

@@ -228,7 +228,7 @@ def test_agents_come_back_to_a_new_coordinator(
 def test_a_lost_coordinator_is_an_error_and_not_a_hang(
     coordinator: Process, spawn: Spawn, transport: str
 ) -> None:
-    with Client(transport=transport) as client:
+    with Client(transport=transport, reconnect=0.3) as client:
         coordinator.freeze()
         submission = client.start("NOBODY", "x")
         with pytest.raises(DeadlineError):
