@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ganglion.protocol.message import Message, parse_batch
+from ganglion.sim.limits import Limits
 
 if TYPE_CHECKING:
     from ganglion.sim.journal import Report
@@ -70,6 +71,7 @@ class Record:
     excused: bool = False  # its lines were in a damaged batch
     no_more: bool = False  # its cancel was acknowledged
     kicks: int = 0
+    counted: int = 0  # the token of the newest lease that limits.py has seen
 
 
 class Ledger:
@@ -84,7 +86,9 @@ class Ledger:
         self.safe = 0  # the last batch that was committed
         self.damaged: set[int] = set()
         self._rounds = self._places = 0
-        self._hurt = False
+        self.hurt = False
+        self.limits = Limits(world)
+        self._limit_lines: set[int] = set()  # batches with a LIMIT
         self._over: dict[str, int] = {}  # gauges over their bound by damage, and how far
         self.counts = {"acked": 0, "outcomes": 0, "dispatched": 0, "again": 0}
 
@@ -113,6 +117,9 @@ class Ledger:
                 defined = ""  # the definition that a KEPT announced: nothing new
                 continue
             defined = ""
+            if verb == "LIMIT":
+                self.limits.line(message, batch)
+                self._limit_lines.add(batch)
             if message.type == "DATA":
                 self._accepted(message, batch)
             elif message.type == "RESPONSE" or verb in ("CANCEL", "KICK", "FORGET", "PURGE"):
@@ -199,10 +206,14 @@ class Ledger:
             self.fail("scan", f"batches {sorted(silent)} are damaged, and not reported")
         for file in self.world.disk.files.values():  # what was lost once stays lost
             file.spans = [span for span in file.spans if span.batch not in damaged]
-        self._hurt = self._hurt or bool(damaged)
-        if self._hurt:  # what a lost line had removed is there again
+        self.hurt = self.hurt or bool(damaged)
+        if self.hurt:  # what a lost line had removed is there again
             self._over = {name: value for name, (value, _) in core.over_bound().items()}
         self._forget_lost(fed)
+        lost = min(
+            (batch for batch in self._limit_lines if batch > max(fed, default=0)), default=None
+        )
+        self.limits.recovered(lost, bool(self._limit_lines & damaged))
         self.safe = self.written = max(fed | reported, default=0)
         for record in self.tasks.values():
             if record.acked and not record.excused:
@@ -328,6 +339,7 @@ class Ledger:
 
     def after_round(self, core: Core) -> None:
         self._rounds += 1
+        self.limits.after_round(core)
         if self._rounds % GAUGES_EVERY == 0:
             for name, (value, bound) in core.over_bound().items():
                 if value > self._over.get(name, bound):

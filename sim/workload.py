@@ -48,6 +48,7 @@ FEATURES: dict[str, Feature] = {
     "kick": Feature(0.4, 8),
     "pause": Feature(0.3, 2),
     "look": Feature(0.3, 6),
+    "limit": Feature(0.4, 4, "limits"),
     # faults
     "crash": Feature(0.8, 4),
     "flip": Feature(0.25, 2),
@@ -217,6 +218,21 @@ class _Maker:
                 }
             )  # fmt: skip
 
+    def limits(self, until: int) -> None:
+        """Some are set early, some changed or taken away later."""
+        chance = self.chance
+        for n in self.few("limit"):
+            kind = chance.one(("action", "label", "label", "sender"), "limit kind", n)
+            names = {"action": ACTIONS, "label": ("l1", "l2", "l3"), "sender": ("c0", "c1")}[kind]
+            limit: Item = {kind: chance.one(names, "limit name", n)}
+            if chance.yes(0.6, "limit rate", n):
+                limit["rate"] = chance.between(2, 40, "rate", n)
+                limit["burst"] = chance.between(1, 5, "burst", n)
+            if chance.yes(0.6, "limit running", n):
+                limit["running"] = chance.between(1, 3, "running", n)
+            at = 0 if chance.yes(0.5, "limit early", n) else chance.between(0, until, "limit at", n)
+            self.items.append({"do": "limit", "at": at, "limit": limit})
+
     def crashes(self, until: int) -> None:
         chance = self.chance
         flips = len(self.few("flip"))
@@ -303,6 +319,7 @@ def make_plan(seed: int, abilities: Abilities) -> Plan:
     clients, agents = len(settings["clients"]), len(settings["agents"])
     maker.tasks(count, until, clients)
     maker.requests(count, until)
+    maker.limits(until)
     maker.faults(until, agents, clients)
     maker.items.sort(key=lambda item: int(item["at"]))
     return Plan(seed, settings, maker.items)

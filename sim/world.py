@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -156,6 +157,9 @@ class World:
         self.ops.ask(item["name"], f"CONTROL:PEEK:{item['name']}")
         self.ops.ask("s", "CONTROL:STATUS:s")
 
+    def _do_limit(self, item: Item) -> None:
+        self.ops.ask("l", f"CONTROL:LIMIT:l:{json.dumps(item['limit'])}")
+
     def _do_pause(self, item: Item) -> None:
         self.ops.ask("p", f"CONTROL:PAUSE:p:{item['action']}")
         resume = f"CONTROL:RESUME:p:{item['action']}"
@@ -241,6 +245,9 @@ class World:
         self.weather.loss = self.weather.twice = 0.0
         self.weather.delay_us = self.weather.slow_disk_us = 0
         self.trace("calm")
+        if self.ledger.hurt:  # a RESUME may have been lost with its batch: an operator sees to it
+            for action in sorted({i["action"] for i in self.plan.items if i["do"] == "pause"}):
+                self.ops.ask("p", f"CONTROL:RESUME:p:{action}")
 
     def _over(self) -> bool:
         core = self.coordinator.core

@@ -22,6 +22,7 @@ PLANTED = {
     "ONCE": (60, {"once"}),
     "CANCEL": (60, {"cancelled", "same", "changed"}),
     "DEPS": (60, {"end", "same", "check"}),
+    "LIMIT": (60, {"limit", "check"}),
     "ORPHAN": (60, {"end", "answer"}),
 }
 CLEAN_SEEDS = 60

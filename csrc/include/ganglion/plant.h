@@ -18,6 +18,7 @@ enum gn_plant {
     GN_PLANT_ONCE,          /* the lease of a once=1 task is not journalled before it leaves */
     GN_PLANT_CANCEL,        /* a CANCEL is not journalled */
     GN_PLANT_DEPS,          /* after a restart nobody waits for anybody */
+    GN_PLANT_LIMIT,         /* a bound of running tasks lets one too many run */
     GN_PLANT_ORPHAN,        /* a lease that the journal kept and nobody claims never ends */
     GN_PLANT_COUNT
 };

@@ -105,7 +105,7 @@ uint32_t gn_meter_running(const gn_core *core, const struct gn_meter *m)
 
 int gn_meter_open(const gn_core *core, const struct gn_meter *m)
 {
-    return (m->rate == 0 || level_at(m, core->now) >= TOKEN) && (m->bound == 0 || gn_meter_running(core, m) < m->bound);
+    return (m->rate == 0 || level_at(m, core->now) >= TOKEN) && (m->bound == 0 || gn_meter_running(core, m) < m->bound + GN_PLANTED(LIMIT));
 }
 
 void gn_meter_take(gn_core *core, struct gn_meter *m)
