@@ -75,7 +75,7 @@ class Coordinator:
         self._walk_begun = None
         self.up = True
         self.world.ledger.recovered(report, core)
-        self.world.trace("coordinator starts: life {}, {}", self.life, report)
+        self.world.trace("coordinator starts: life {}, {}", self.life, report.words())
         self._say_hello()
         self.wake()
 
@@ -318,6 +318,8 @@ class Coordinator:
             self.crash(torn)
             return False
         self._since_walk += len(data)
+        if self._walk_begun is not None and self._walk_begun[1] == batch:  # the walk's last
+            self._walk_took, self._since_walk = self._since_walk, 0
         if journal.failing:
             self._failed(core)
         elif journal.full:
@@ -415,7 +417,6 @@ class Coordinator:
                 self.wake()
             else:
                 self._walk_begun = (self._walk_begun[0], self.journal.next)
-                self._walk_took, self._since_walk = self._since_walk, 0
 
     def stop(self) -> None:
         """For the last comparison: an orderly end after the last commit."""

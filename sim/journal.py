@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from ganglion.sim.disk import Disk, Span
 from ganglion.sim.native import Native
@@ -22,11 +23,18 @@ SALT = 0x5EED_0F_5A17
 class Report:
     """What a recovery found."""
 
-    batches: list[int] = field(default_factory=list)  # whole, and fed
+    batches: dict[int, int] = field(default_factory=dict)  # whole, and fed; with the CRC-32 of each
     lost: set[int] = field(default_factory=set)  # numbers of batches reported as lost
     names: set[str] = field(default_factory=set)  # of tasks, read out of damaged bytes
     torn: int = 0  # bytes cut
     damaged: int = 0  # bytes that were no batch
+
+    def words(self) -> str:
+        """In one line."""
+        text = f"{len(self.batches)} batches read, {self.torn} bytes of a torn end cut"
+        if not self.damaged:
+            return text
+        return f"{text}, {self.damaged} damaged with batches {sorted(self.lost)}, tasks {sorted(self.names)}"
 
 
 class Journal:
@@ -152,7 +160,7 @@ class Journal:
             while (kind := self.lib.gn_journal_scan_next(scan, piece)) != self.lib.GN_PIECE_END:
                 text = data[piece.off : piece.off + piece.len]
                 if kind == self.lib.GN_PIECE_BATCH:
-                    report.batches.append(int(piece.batch))
+                    report.batches[int(piece.batch)] = crc32(text)
                     feed(text)
                 elif kind == self.lib.GN_PIECE_TORN:
                     report.torn += len(text)
