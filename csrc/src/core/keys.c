@@ -228,6 +228,10 @@ int gn_key_take(gn_core *core, struct gn_task *t)
     struct gn_tags *g = gn_tags_at(core, t->tags);
     struct gn_key *k = gn_key_at(core, g->key);
     struct gn_task *before = first_of(core, k);
+    if (is_held(before) && core->replaying) { /* what ended its lease was in a batch that is lost */
+        gn_lease_lost(core, before, GN_REASON_AGENT_GONE);
+        return gn_key_take(core, t);
+    }
     if (is_held(before))
         return 0;
     if (g->in_line)
