@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from crash.kinds import is_as_ordered
-from crash.ledger import Run, Told
+from crash.ledger import Order, Run, Told
 
 LOST_ONCE = ("once", "agent_gone", "lease")  # how a task ends that may not be handed out again
 SHOWN = 5  # examples of each fault in the words
@@ -103,8 +103,18 @@ def _judge(verdict: Verdict, told: Told, task: str, ending: str, known: set[str]
         content, _, run = value.partition("/")
         if run not in known or not is_as_ordered(task, order, content):
             verdict.foreign.append(f"{task} ({ending})")
-    elif not (order.kind == "once" and value in LOST_ONCE):
+    elif not _has_cause(told, order, value):
         verdict.given_up.append(f"{task} ({ending})")
+
+
+def _has_cause(told: Told, order: Order, reason: str) -> bool:
+    """Whether a task that was not done could not be: it may not be tried again, or what it waits for was given up."""
+    if order.kind == "once":
+        return reason in LOST_ONCE
+    if order.kind == "after" and reason == "after":
+        endings = told.endings.get(order.argument, set())
+        return bool(endings) and not any(ending.startswith("done ") for ending in endings)
+    return False
 
 
 def _is_damaged(told: Told, task: str, damaged: frozenset[str]) -> bool:

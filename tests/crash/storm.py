@@ -198,6 +198,8 @@ class Storm:
         if process is None or member.stopped:
             return
         self._say(f"stop {member.name} for {seconds:.1f} s")
+        if member.kind == COORDINATOR and self.restarts:
+            self.restarts[-1].abandon()  # what follows is not its own time
         process.freeze()
         member.stopped = True
 

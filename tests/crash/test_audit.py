@@ -73,6 +73,15 @@ def test_at_most_once(tmp_path: Path) -> None:
     assert list(verdict(tmp_path).faults()) == ["repeated"]
 
 
+def test_what_waits_for_a_task_that_was_given_up_has_a_cause(tmp_path: Path) -> None:
+    order = Order("after", "b")
+    write(tmp_path, "told.c.001", "S a once -", "A a", "S b after a", "A b", "S c after b", "A c")
+    write(tmp_path, "told.c.002", "R a buried once", "R b buried after", "R c buried after")
+    assert verdict(tmp_path).faults() == {}
+    write(tmp_path, "told.c.003", "S d after c", "A d", "R b " + done("b", "x.1", order)[4:])
+    assert set(verdict(tmp_path).faults()) == {"changed", "foreign", "given up", "lost"}
+
+
 def test_a_first_try_that_fails_by_design_is_no_duplicate(tmp_path: Path) -> None:
     write(tmp_path, "told.c.001", "S a flaky -", "A a", done("a", "x.2", Order("flaky", "-")))
     write(tmp_path, "runs.x", "a FLAKY 1 7 x.1 !", "a FLAKY 2 8 x.2")
