@@ -94,6 +94,9 @@ KINDS = Counter(
         "result": 1,
         "kick": 1,
         "kick_action": 1,
+        "kick_edit": 1,
+        "purge": 1,
+        "purge_action": 1,
         "pause": 1,
         "assign": 1,
     }

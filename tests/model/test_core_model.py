@@ -16,6 +16,7 @@ from contextlib import suppress
 from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from model.burying import Burying
 from model.draws import (
     ACTIONS,
     FAULTS,
@@ -41,7 +42,7 @@ class NotRead(Exception):
     """The core does not read on from a stream that does not take its answers: the message was not sent."""
 
 
-class CoreAndModel(Replaying, RuleBasedStateMachine):
+class CoreAndModel(Burying, Replaying, RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.config = Config()
@@ -377,31 +378,6 @@ class CoreAndModel(Replaying, RuleBasedStateMachine):
             model.reject(link, name, "busy")
         elif link is not None:
             model.deliver(task)
-
-    def kick(self, r: random.Random) -> None:
-        link, name, model = self.a_link(r), self.a_name(r, "buried", "delayed", "ready"), self.model
-        self.send(link, f"CONTROL:KICK:{name}")
-        task = model.tasks.get(name)
-        if task is None:
-            model.reject(link, name, "unknown_task")
-        elif task.state not in ("buried", "delayed"):
-            model.reject(link, name, "bad_state")
-        else:
-            model.say(link, f"ACK:DONE:{name}")
-            model.kick(task)
-
-    def kick_action(self, r: random.Random) -> None:
-        link, action, count, model = (
-            self.a_link(r),
-            r.choice(ACTIONS),
-            r.choice(["", " 1", " 2"]),
-            self.model,
-        )
-        self.send(link, f"CONTROL:KICK:r1:{action}{count}")
-        buried = [task for task in model.buried if task.action == action][: int(count or 1000)]
-        for task in buried:
-            model.kick(task)
-        model.say(link, f"ACK:DONE:r1:{len(buried)}")
 
     def pause(self, r: random.Random) -> None:
         link, action, model = self.a_link(r), r.choice(ACTIONS), self.model

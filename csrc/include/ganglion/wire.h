@@ -17,7 +17,7 @@
 #define GN_VERBS(X)                                                                            \
     /* CONTROL */                                                                              \
     X(REGISTER) X(HEARTBEAT) X(BYE) X(CANCEL) X(RESULT) X(WATCH) X(PEEK) X(KICK) X(PAUSE)      \
-    X(RESUME) X(STATUS) X(TASKS) X(AGENTS) X(PING) X(ASSIGN_TASK) X(DRAIN) X(HELLO)            \
+    X(RESUME) X(STATUS) X(TASKS) X(AGENTS) X(PING) X(ASSIGN_TASK) X(DRAIN) X(HELLO) X(PURGE)            \
     X(LIMIT) X(LIMITS) X(SCHEDULE) X(UNSCHEDULE) X(SCHEDULES)                                  \
     /* CONTROL, in a journal only */                                                           \
     X(FORGET) X(LEASED) X(KEPT) X(CHECKPOINT) X(JOURNAL) X(COMMIT) X(FIRED)                    \

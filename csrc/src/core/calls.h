@@ -211,6 +211,7 @@ void gn_events_tell(gn_core *core, const struct gn_task *t, int event, int state
 
 int gn_result_keep(gn_core *core, struct gn_task *t, const struct gn_ctx *x); /* 0 or a code: nothing changed */
 int gn_result_advance(gn_core *core, struct gn_task *t, const struct gn_ctx *x, const char *via, size_t via_len); /* the same, as the next action's payload */
+int gn_payload_replace(gn_core *core, struct gn_task *t, const struct gn_ctx *x);
 int gn_result_write(gn_core *core, const struct gn_task *t, struct gn_conn *c);
 void gn_result_spent(gn_core *core, struct gn_task *t); /* in or out of core->spent, as it must be */
 int gn_make_room(gn_core *core, size_t bytes);          /* 0 or GN_BUSY */
@@ -380,6 +381,7 @@ void gn_verb_cancel(gn_core *core, const struct gn_ctx *x);
 void gn_verb_result(gn_core *core, const struct gn_ctx *x);
 void gn_verb_watch(gn_core *core, const struct gn_ctx *x);
 void gn_verb_kick(gn_core *core, const struct gn_ctx *x);
+void gn_verb_purge(gn_core *core, const struct gn_ctx *x);
 void gn_verb_pause(gn_core *core, const struct gn_ctx *x, int paused);
 void gn_verb_limit(gn_core *core, const struct gn_ctx *x);
 void gn_verb_limits(gn_core *core, const struct gn_ctx *x);

@@ -191,6 +191,7 @@ static void control(gn_core *core, const struct gn_ctx *x)
     case GN_VERB_WATCH: gn_verb_watch(core, x); break;
     case GN_VERB_PEEK: gn_verb_peek(core, x); break;
     case GN_VERB_KICK: gn_verb_kick(core, x); break;
+    case GN_VERB_PURGE: gn_verb_purge(core, x); break;
     case GN_VERB_PAUSE: gn_verb_pause(core, x, 1); break;
     case GN_VERB_RESUME: gn_verb_pause(core, x, 0); break;
     case GN_VERB_STATUS: gn_verb_status(core, x); break;

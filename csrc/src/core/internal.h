@@ -428,6 +428,7 @@ struct gn_text {
     X(rejected, core->n.rejected, 0)                                                       \
     X(busy, core->n.busy, 0)                                                               \
     X(evicted, core->n.evicted, 0)                                                         \
+    X(purged, core->n.purged, 0)                                                           \
     X(schedules_fired, core->n.schedules_fired, 0)                                         \
     X(schedules_missed, core->n.schedules_missed, 0)                                       \
     X(progress_dropped, core->n.progress_dropped, 0)                                       \
@@ -460,7 +461,7 @@ struct gn_core {
     gn_core_facts facts;
     struct gn_text journal, text, line, firing;
     struct {
-        uint64_t messages, submitted, dispatched, completed, retried, leases_lost, adopted, stale, rejected, busy, evicted,
+        uint64_t messages, submitted, dispatched, completed, retried, leases_lost, adopted, stale, rejected, busy, evicted, purged,
             progress_dropped, events_lost, links_closed_slow, schedules_fired, schedules_missed;
     } n;
 };

@@ -145,14 +145,11 @@ static ptrdiff_t next_pass(const struct gn_task *t, const struct gn_ctx *x, cons
     return n;
 }
 
-int gn_result_advance(gn_core *core, struct gn_task *t, const struct gn_ctx *x, const char *via, size_t via_len)
+/* x's payload and blob are t's, passed on with pass. */
+static int set_payload(gn_core *core, struct gn_task *t, const struct gn_ctx *x, const char *pass, size_t n)
 {
     const gn_msg *m = x->m;
-    char pass[GN_HEADER_BYTES_MAX];
-    ptrdiff_t n = next_pass(t, x, via, via_len, pass);
-    if (n < 0)
-        return GN_HEADER_TOO_BIG;
-    size_t bytes = t->name_len + (size_t)n + m->payload.len;
+    size_t bytes = t->name_len + n + m->payload.len;
     int code = room_for_result(core, bytes);
     uint8_t *mem = code == 0 ? malloc(bytes) : NULL;
     if (mem == NULL)
@@ -170,6 +167,27 @@ int gn_result_advance(gn_core *core, struct gn_task *t, const struct gn_ctx *x, 
     t->payload_len = m->payload.len;
     t->flags = (uint16_t)((t->flags & ~GN_TASK_LEN) | (m->flags & GN_MSG_LEN ? GN_TASK_LEN : 0));
     return 0;
+}
+
+int gn_result_advance(gn_core *core, struct gn_task *t, const struct gn_ctx *x, const char *via, size_t via_len)
+{
+    char pass[GN_HEADER_BYTES_MAX];
+    ptrdiff_t n = next_pass(t, x, via, via_len, pass);
+    return n < 0 ? GN_HEADER_TOO_BIG : set_payload(core, t, x, pass, (size_t)n);
+}
+
+/* x's payload, ct, shape and blob in place of t's; all else of it stays. 0 or a code: nothing changed. */
+int gn_payload_replace(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
+{
+    const gn_msg *m = x->m;
+    char pass[GN_HEADER_BYTES_MAX];
+    ptrdiff_t n = gn_pairs_copy(pass, 0, GN_PASS_BYTES_MAX, (const char *)t->mem + t->name_len, t->pass_len, CONTENT);
+    const char *at = gn_chars(x->buf, m->params), *end = at + m->params.len;
+    struct gn_pair pair;
+    while (n >= 0 && gn_pair_next(&at, end, &pair))
+        if (pair.id >= 0 && CONTENT >> pair.id & 1)
+            n = gn_pairs_copy(pass, (size_t)n, GN_PASS_BYTES_MAX, pair.key, (size_t)(pair.value + pair.value_len - pair.key), 0);
+    return n < 0 ? GN_HEADER_TOO_BIG : set_payload(core, t, x, pass, (size_t)n);
 }
 
 static size_t buried_params(const struct gn_task *t, char *params, size_t cap)

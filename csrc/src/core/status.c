@@ -225,6 +225,8 @@ static void task_members(gn_core *core, const struct gn_task *t)
     gn_member_string(text, "agent", p == NULL ? NULL : p->name, p == NULL ? 0 : p->name_len);
     const char *reason = t->state == GN_STATE_BURIED ? gn_reason_word(t->reason) : NULL;
     gn_member_string(text, "reason", reason, reason == NULL ? 0 : strlen(reason));
+    if (t->words != NULL)
+        gn_member_string(text, "words", t->words, t->words_len < GN_PEEK_BYTES ? t->words_len : GN_PEEK_BYTES);
     gn_member_number(text, "accepted_ms", ms(t->accepted_us));
     gn_member_number(text, "size", t->payload_len);
 }
@@ -242,8 +244,6 @@ void gn_verb_peek(gn_core *core, const struct gn_ctx *x)
     text->len = 0;
     gn_text_str(text, "{");
     task_members(core, t);
-    if (t->words != NULL)
-        gn_member_string(text, "words", t->words, t->words_len < GN_PEEK_BYTES ? t->words_len : GN_PEEK_BYTES);
     gn_member_number(text, "entered_ms", ms(t->entered_us));
     if (t->state == GN_STATE_LEASED || t->state == GN_STATE_CANCELLING)
         gn_member_number(text, "leased_ms", ms(t->leased_us));
@@ -257,7 +257,8 @@ void gn_verb_peek(gn_core *core, const struct gn_ctx *x)
         const struct gn_meter *m = gn_meter_at(core, gn_berth_at(core, t->berth)->meter);
         gn_member_string(text, "held_by", m->name, m->name_len);
     }
-    gn_member_number(text, "waits_for", t->waits);    gn_member_number(text, "watchers", t->watchers.count);
+    gn_member_number(text, "waits_for", t->waits);
+    gn_member_number(text, "watchers", t->watchers.count);
     size_t shown = t->payload_len < GN_PEEK_BYTES ? t->payload_len : GN_PEEK_BYTES;
     gn_member_string(text, "payload", (const char *)gn_task_payload(t), shown);
     gn_text_str(text, "}");
