@@ -30,6 +30,7 @@ COMMANDS: dict[str, Command] = {
     "peek": Command("peek", "all about one task", _LOOK),
     "result": Command("result", "the result of a task that was submitted before", _LOOK),
     "cancel": Command("cancel", "cancel tasks", _STEER),
+    "bury": Command("bury", "tasks that were given up: list, show, kick, purge", _STEER),
     "kick": Command("kick", "bring buried tasks back, make delayed ones ready", _STEER),
     "pause": Command("pause", "hand out no task of an action", _STEER),
     "resume": Command("resume", "hand out tasks of an action again", _STEER),

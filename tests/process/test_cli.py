@@ -410,6 +410,28 @@ def test_steering(role: Shell) -> None:
     assert role("result", "later", "--wait").ok().out == "x\n"
 
 
+def test_the_bury_area(role: Shell) -> None:
+    for name in ("t7", "t8", "t9"):
+        assert role("call", "SEVENS", "7", "--task", name).status == 1
+    listed = role("bury", "list").ok().out.splitlines()
+    assert listed[0].split()[:3] == ["TASK", "ACTION", "REASON"]
+    assert [line.split()[0] for line in listed[1:]] == ["t7", "t8", "t9"]
+    row = json.loads(role("bury", "list", "--action", "SEVENS", "--json").ok().out.splitlines()[0])
+    assert row["task"] == "t7"
+    assert row["reason"]
+    assert row["words"]
+    assert "buried" in role("bury", "show", "t7").ok().out
+    role("bury", "kick", "t7", "--edit", "8").ok()
+    assert role("result", "t7", "--wait").ok().out
+    assert role("bury", "kick", "t7", "--edit", "-", stdin=b"9").status == 1  # it is done
+    assert role("bury", "purge", "t8", "--json").json() == {"task": "t8", "status": "purged"}
+    assert role("peek", "t8").status == 1
+    assert role("bury", "purge", "--action", "SEVENS").ok().out == "1\n"
+    assert role("bury", "list", "--json").ok().out == ""
+    for wrong in (["kick"], ["show", "a", "b"], ["purge", "a", "--count", "2"], ["list", "a"]):
+        assert role("bury", *wrong).status == 64
+
+
 def test_assigning(role: Shell) -> None:
     role("call", "ECHO", "x", "--task", "later", "--delay", "1h", "--no-wait").ok()
     name = json.loads(role("agents", "--json").ok().out.splitlines()[0])["name"]
