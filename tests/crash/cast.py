@@ -89,6 +89,8 @@ class Cast:
             argv = [sys.executable, "-m", "crash.client", f"c{number}", "{start}"]
             argv += ["--rate", f"{rate / 3:g}", "--transport", transport, "--without", without]
             self._add(f"client {number}", "client", argv, common)
+        argv = [sys.executable, "-m", "crash.library", "lib", "{start}"]
+        self._add("client library", "client", argv, common)
 
     def _add(self, name: str, kind: str, argv: list[str], env: dict[str, str]) -> None:
         self.members[name] = Member(name, kind, argv, env)
