@@ -78,6 +78,37 @@ class AsyncSteering(AsyncConnection):
         async for row in self._pages("LIMITS", lambda after: after.encode()):
             yield row
 
+    async def schedule(
+        self,
+        name: str,
+        action: str,
+        payload: Any = b"",
+        *,
+        cron: str | None = None,
+        every: int | None = None,
+        offset: int | None = None,
+        missed: str | None = None,
+        overlap: str | None = None,
+        **options: Any,
+    ) -> int | None:
+        params = requests.schedule(
+            action, options, cron=cron, every=every, offset=offset, missed=missed, overlap=overlap
+        )
+        raw, hold = self.session.encode(payload, options.get("ct"), params)
+        try:
+            answer = await self._request("SCHEDULE", requests.schedule_name(name), raw, **params)
+        finally:
+            if hold is not None:
+                hold.release()
+        return requests.next_ms(answer)
+
+    async def unschedule(self, name: str) -> None:
+        await self._request("UNSCHEDULE", requests.schedule_name(name))
+
+    async def schedules(self) -> AsyncIterator[dict[str, Any]]:
+        async for row in self._pages("SCHEDULES", lambda after: after.encode()):
+            yield row
+
     async def pause(self, action: str) -> None:
         await self._request("PAUSE", None, action.encode())
 

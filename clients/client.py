@@ -114,9 +114,19 @@ class Client(Steering, Connection):
         Options: ``task`` (a name: the same name again returns the same result), ``ct``, ``prio`` (0
         to 9 or low, normal, high, urgent), ``delay``, ``ttl``, ``lease``, ``keep`` (ms), ``tries``,
         ``via`` (list of actions), ``after`` (list of tasks), ``trace``; other keywords travel with
-        the task.
+        the task. And:
+
+        - ``once`` (True): it is handed out at most once, whatever happens.
+        - ``retry`` (list of ms): the pauses between its tries; the last one repeats.
+        - ``needs``: what of ``after`` it waits for: ``all`` done (default), ``ended`` however, or
+          ``any`` done.
+        - ``key`` (text): tasks of one key run one at a time, in order.
+        - ``label`` (list of up to 4 names): what ``limit`` can be set on.
+        - ``dup``: when the name is taken: ``existing`` (default) gives that task's result,
+          ``reject`` refuses, ``replace`` puts this one in place of one that has not started.
 
         Raises:
+            UsageError: an option that could not mean what was meant; nothing was sent.
             PeerError: rejected, with ``code``. DeadlineError: no answer in time.
         """
         submission = self.start(action, payload, **options)

@@ -111,6 +111,57 @@ class Steering(Connection):
         """
         self._request("LIMIT", None, requests.limit(kind, name, bounds))
 
+    def schedule(
+        self,
+        name: str,
+        action: str,
+        payload: Any = b"",
+        *,
+        cron: str | None = None,
+        every: int | None = None,
+        offset: int | None = None,
+        missed: str | None = None,
+        overlap: str | None = None,
+        **options: Any,
+    ) -> int | None:
+        """Have a task submitted whenever it is due, as ``<name>.<unix seconds>``, until
+        ``unschedule``. The same name again replaces the schedule.
+
+        Args:
+            cron: five fields as in cron(5), or ``@hourly`` and the like; ``offset`` is the time
+                zone in minutes east of UTC.
+            every: ms between two tasks, at least 100. Give this or ``cron``.
+            missed: ``one`` (default), ``all`` or ``none`` of what was due while it could not be.
+            overlap: ``allow`` (default), or ``skip`` what is due before the last task has ended.
+            options: of each task, as for ``submit``.
+
+        Returns:
+            When it is due next, in unix ms; None: never.
+
+        Raises:
+            UsageError: a name, word or option that could not mean what was meant.
+            PeerError: ``bad_param``, ``bad_number``: times that there are not. ``busy``.
+        """
+        params = requests.schedule(
+            action, options, cron=cron, every=every, offset=offset, missed=missed, overlap=overlap
+        )
+        with self._changed:
+            raw, hold = self.session.encode(payload, options.get("ct"), params)
+        try:
+            answer = self._request("SCHEDULE", requests.schedule_name(name), raw, **params)
+        finally:
+            if hold is not None:
+                hold.release()
+        return requests.next_ms(answer)
+
+    def unschedule(self, name: str) -> None:
+        """Submit no more tasks of a schedule; those that were submitted go on.
+
+        Raises:
+            StateError: ``unknown_task``: there is none of this name.
+        """
+        self._request("UNSCHEDULE", requests.schedule_name(name))
+
     # -- looking --------------------------------------------------------------------------
 
     def peek(self, task: str) -> dict[str, Any]:
@@ -130,6 +181,10 @@ class Steering(Connection):
     def limits(self) -> Iterator[dict[str, Any]]:
         """A dictionary for every limit: its bounds, what runs and waits under it."""
         return self._pages("LIMITS", lambda after: after.encode())
+
+    def schedules(self) -> Iterator[dict[str, Any]]:
+        """A dictionary for every schedule: what it does, when it is due, what it has done."""
+        return self._pages("SCHEDULES", lambda after: after.encode())
 
     def tasks(
         self, state: str | None = None, action: str | None = None

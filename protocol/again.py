@@ -18,7 +18,9 @@ from ganglion.protocol.waiting import UnansweredError, Waiter
 PASSING = frozenset({"busy", "journal", "no_memory"})
 PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 # Carried out already, these are refused when they come again: the answer would mislead.
-ONCE_ONLY = frozenset({b"CANCEL", b"KICK", b"PURGE", b"ASSIGN_TASK", b"REGISTER", b"BYE"})
+ONCE_ONLY = frozenset(
+    {b"CANCEL", b"KICK", b"PURGE", b"UNSCHEDULE", b"ASSIGN_TASK", b"REGISTER", b"BYE"}
+)
 _REPLACE = re.compile(rb";dup=replace(?=[;:]|$)")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ganglion.protocol.errors import UsageError
 
+PRIORITIES = {"low": 1, "normal": 4, "high": 7, "urgent": 9}
 DUP = ("existing", "reject", "replace")
 NEEDS = ("all", "ended", "any")
 LABELS_MAX = 4
@@ -56,6 +57,7 @@ def _once(value: Any) -> int | None:
 
 
 _CHECKS = {
+    "prio": lambda value: PRIORITIES.get(value, value),
     "once": _once,
     "dup": lambda value: _one_of("dup", value, DUP),
     "needs": lambda value: _one_of("needs", value, NEEDS),

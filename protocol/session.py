@@ -27,7 +27,7 @@ from ganglion.protocol.blobs import Hold, Spool
 from ganglion.protocol.errors import GanglionError, PeerError, UsageError, error_for
 from ganglion.protocol.fields import escape, format_line, format_params, parse_params, unescape
 from ganglion.protocol.instance import Instance
-from ganglion.protocol.options import checked
+from ganglion.protocol.options import PRIORITIES, checked
 from ganglion.protocol.transport.endpoint import Endpoint
 from ganglion.protocol.waiting import (
     Content,
@@ -41,6 +41,7 @@ from ganglion.protocol.waiting import (
 )
 
 __all__ = [
+    "PRIORITIES",
     "Content",
     "DeadlineError",
     "Form",
@@ -63,7 +64,6 @@ __all__ = [
 
 ACTION_PATTERN = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
 TASK_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-PRIORITIES = {"low": 1, "normal": 4, "high": 7, "urgent": 9}
 # Room for type, action, task, parameters and from= beside a payload in one message.
 HEADER_ROOM = lib.GN_HEADER_BYTES_MAX + 128
 # Submissions whose options differ are written anew; a program uses a handful of kinds.
@@ -202,8 +202,6 @@ class Session:
             pass
         if not ACTION_PATTERN.fullmatch(action):
             raise UsageError(f"action {action!r}: A-Z, then up to 31 of A-Z 0-9 _")
-        if isinstance(prio, str):
-            prio = PRIORITIES.get(prio, prio)
         form = Form(self, b"DATA:" + action.encode(), ct, checked({"prio": prio, **params}))
         with contextlib.suppress(TypeError):
             if len(self._forms) >= FORMS_MAX:
