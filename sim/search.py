@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ganglion.sim.abilities import ask
@@ -73,6 +74,16 @@ def _quiet() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """A worker that starts hears no Ctrl-C, not even before it can ignore it; ours comes a moment later."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def search(
     first: int, count: int, jobs: int = 0, told: Callable[[Totals], None] | None = None
 ) -> tuple[Totals, list[Result]]:
@@ -117,7 +128,8 @@ def _parallel(first: int, count: int, jobs: int) -> Iterator[Result]:
             while (
                 not failed and len(running) < jobs * 2 and (chunk := next(todo, None)) is not None
             ):
-                running[pool.submit(_chunk, chunk)] = chunk
+                with _deaf():
+                    running[pool.submit(_chunk, chunk)] = chunk
             if not running:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)

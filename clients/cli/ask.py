@@ -6,6 +6,8 @@ import argparse
 import sys
 import textwrap
 import time
+import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ganglion.clients.cli import results, waiting
@@ -46,11 +48,16 @@ def run(args: argparse.Namespace, context: Context) -> int:
     start = time.perf_counter()
     with context.client() as client:
         trace = 1 if args.trace else None
-        submission = client.start("ASK", {"question": question.strip()}, ack=0, trace=trace)
+        name = f"ask-{uuid.uuid4().hex[:16]}"  # ours, so that it can be cancelled whenever Ctrl-C comes
+        asked = {"question": question.strip()}
         try:
+            submission = client.start("ASK", asked, task=name, ack=0, trace=trace)
             waiting.wait(context, client, submission, "ASK", args.timeout)
         except KeyboardInterrupt:
-            client.cancel(submission.task)
+            from ganglion.protocol.errors import GanglionError
+
+            with suppress(GanglionError):  # it had not been sent, or there is nobody to tell
+                client.cancel(name)
             raise InterruptedCommand("the question was cancelled") from None
         outcome = submission.outcome.result().check()
         seconds = time.perf_counter() - start
