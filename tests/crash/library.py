@@ -41,7 +41,7 @@ class Library:
 
     def run(self) -> int:
         signal.signal(signal.SIGTERM, self._on_sigterm)
-        with Client(reconnect=RECONNECT_S, timeout=RECONNECT_S) as client:
+        with self._connect() as client:
             self._ask_for(client, {task: one for task, one in self.before.items() if one.acked})
             self._put_through(client, [task for task, one in self.before.items() if not one.acked])
             number = 0
@@ -52,6 +52,16 @@ class Library:
                 self._put_through(client, batch)
                 time.sleep(PAUSE_S)  # sleep: it submits at a rate of its own, some 300 a second
         return 0
+
+    def _connect(self) -> Client:
+        """A client; for its first connection it is the program that has to be patient."""
+        while True:
+            try:
+                return Client(reconnect=RECONNECT_S, timeout=RECONNECT_S)
+            except GanglionError:
+                if self._is_over():
+                    raise
+                time.sleep(LOOK_S)  # sleep: nobody to talk to
 
     def _on_sigterm(self, *_: object) -> None:
         self.stop_at = time.monotonic() + FINISH_S
