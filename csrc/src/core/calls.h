@@ -23,6 +23,7 @@ GN_ACCESS(tags, tags)
 GN_ACCESS(meter, meters)
 GN_ACCESS(berth, berths)
 GN_ACCESS(schedule, schedules)
+GN_ACCESS(late, lates)
 #undef GN_ACCESS
 
 #define GN_TASK_ALL offsetof(struct gn_task, all)
@@ -218,6 +219,22 @@ int gn_make_room(gn_core *core, size_t bytes);          /* 0 or GN_BUSY */
 void gn_results_trim(gn_core *core);
 void gn_task_forget(gn_core *core, struct gn_task *t);
 
+/* ---- late.c: outcomes that came when their lease was over --------------------------------------------------- */
+
+void gn_late_keep(gn_core *core, struct gn_task *t, const struct gn_ctx *x); /* x was refused as stale: in place of the one before */
+int gn_late_replay(gn_core *core, struct gn_task *t, const struct gn_ctx *x); /* 1: x is one from a journal, and kept */
+void gn_late_drop(gn_core *core, struct gn_task *t); /* also without one */
+int gn_late_give_way(gn_core *core);                 /* the oldest of all goes; 0: there is none */
+int gn_late_asked(const struct gn_ctx *x);           /* late=1 */
+void gn_late_say(gn_core *core, const struct gn_ctx *x, const struct gn_task *t);
+void gn_late_member(gn_core *core, const struct gn_task *t); /* of the object that core->text ends in */
+size_t gn_late_room(const gn_core *core, const struct gn_task *t); /* bytes that gn_late_checkpoint needs at most */
+void gn_late_checkpoint(gn_core *core, const struct gn_task *t); /* into the journal, behind t's definition */
+static inline uint64_t gn_late_bytes(const struct gn_late *l)
+{
+    return (uint64_t)l->from_len + l->payload_len;
+}
+
 /* ---- params.c: parameter texts "key=value;key=value" ------------------------------------------------------ */
 
 struct gn_pair {
@@ -308,6 +325,7 @@ void gn_effect_list(gn_core *core, struct gn_conn *c);
 /* verb is "ACK:DONE"; a NULL payload: none; without a task, parameters and a payload the verb stands alone. */
 void gn_say(gn_core *core, uint32_t conn, const char *verb, const char *task, size_t task_len, const char *params,
             const char *payload, size_t payload_len);
+int gn_must_count(const char *payload, size_t len); /* it holds an LF, or ends in a NUL: it needs a len= */
 /* The same about t, held back until that batch is committed, and saying what is promised: journal=<policy>. */
 void gn_say_held(gn_core *core, uint32_t conn, uint64_t batch, const char *verb, const struct gn_task *t, const char *params);
 void gn_reject(gn_core *core, const struct gn_ctx *x, int code);

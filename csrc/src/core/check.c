@@ -361,10 +361,11 @@ static uint32_t in_queues(const gn_core *core)
 /* What the counters say is what a walk over all tasks finds. */
 static int sums_ok(const gn_core *core)
 {
-    uint32_t count[16] = {0}, unfinished = 0, queued = 0;
+    uint32_t count[16] = {0}, unfinished = 0, queued = 0, lates = 0;
     uint64_t bytes = 0;
     SUB(list_ok(&core->tasks, GN_TASK_ALL, &core->all));
     SUB(list_ok(&core->tasks, GN_TASK_SPENT_NODE, &core->spent));
+    SUB(list_ok(&core->lates, offsetof(struct gn_late, node), &core->late_list));
     uint64_t serial = 0;
     for (uint32_t i = core->all.head; i != GN_NIL; i = gn_task_at(core, i)->all.next) {
         const struct gn_task *t = gn_task_at(core, i);
@@ -374,6 +375,11 @@ static int sums_ok(const gn_core *core)
         unfinished += !gn_task_ended(t);
         queued += t->stand == GN_STAND_QUEUE;
         bytes += (uint64_t)t->mem_bytes + t->words_len + t->hops_len;
+        if (t->late != GN_NIL) {
+            lates++;
+            bytes += gn_late_bytes(gn_late_at(core, t->late));
+            TRUE(gn_late_at(core, t->late)->task == i && gn_late_at(core, t->late)->payload_len <= GN_LATE_BYTES_MAX);
+        }
         SUB(task_ok(core, t));
     }
     TRUE(core->all.count == core->tasks.live && core->task_names.count == core->tasks.live);
@@ -382,6 +388,7 @@ static int sums_ok(const gn_core *core)
     TRUE(queued == in_queues(core));
     SUB(schedules_ok(core, &bytes));
     TRUE(bytes == core->bytes);
+    TRUE(lates == core->lates.live && lates == core->late_list.count);
     TRUE(core->results == count[GN_STATE_DONE] + count[GN_STATE_CANCELLED]);
     TRUE(core->results <= core->config.results_max || core->spent.count == 0);
     return 0;

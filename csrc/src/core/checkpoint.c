@@ -93,7 +93,7 @@ static int define(gn_core *core, const struct gn_task *t)
 {
     struct gn_text *out = &core->journal;
     struct line l;
-    if (!gn_text_reserve(out, 4u * GN_HEADER_BYTES_MAX + t->mem_bytes + t->words_len))
+    if (!gn_text_reserve(out, 4u * GN_HEADER_BYTES_MAX + t->mem_bytes + t->words_len + gn_late_room(core, t)))
         return 0;
     books(core, t, &l);
     gn_text_put(out, "CONTROL:KEPT:", 13);
@@ -111,6 +111,7 @@ static int define(gn_core *core, const struct gn_task *t)
         gn_text_put(out, (const char *)t->mem, t->mem_bytes);
     else
         submission(core, t, out);
+    gn_late_checkpoint(core, t);
     return 1;
 }
 

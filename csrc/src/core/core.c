@@ -65,6 +65,7 @@ static int make_tables(gn_core *core)
            gn_pool_open(&core->meters, sizeof(struct gn_meter), INDEX_MAX) &&
            gn_pool_open(&core->berths, sizeof(struct gn_berth), INDEX_MAX) && /* each holds a task or invited one */
            gn_pool_open(&core->schedules, sizeof(struct gn_schedule), INDEX_MAX) &&
+           gn_pool_open(&core->lates, sizeof(struct gn_late), INDEX_MAX) &&
            gn_timers_reserve(core);
 }
 
@@ -80,6 +81,7 @@ gn_core *gn_core_new(const gn_core_config *config)
     core->settle_head = core->settle_tail = core->doomed = GN_NIL;
     core->actions_head = core->actions_tail = core->agents_head = core->agents_tail = GN_NIL;
     core->all = core->spent = core->dirty = core->effects = core->event_conns = core->blob_drops = core->blob_keeps = core->holding = GN_LIST_EMPTY;
+    core->late_list = GN_LIST_EMPTY;
     core->batch = 1;
     core->walk = GN_NIL;
     core->timers.lease = core->timers.keep = GN_LIST_EMPTY;
@@ -100,6 +102,8 @@ static void free_contents(gn_core *core)
             free(t->hops);
         }
     }
+    for (uint32_t i = core->late_list.head; i != GN_NIL; i = gn_late_at(core, i)->node.next)
+        free(gn_late_at(core, i)->mem);
     for (uint32_t i = 0; core->peers.chunk != NULL && i < core->peers.high; i++) {
         struct gn_peer *p = gn_peer_at(core, i);
         if (p->live) {
@@ -128,7 +132,7 @@ void gn_core_free(gn_core *core)
     struct gn_pool *pools[] = {&core->tasks, &core->actions, &core->serves, &core->peers,
                                &core->conns, &core->watches, &core->edges,  &core->blobs,
                                &core->keys,  &core->tags,    &core->meters, &core->berths,
-                               &core->schedules};
+                               &core->schedules, &core->lates};
     for (size_t i = 0; i < sizeof pools / sizeof *pools; i++)
         gn_pool_close(pools[i]);
     free(core->task_names.slot);

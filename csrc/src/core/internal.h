@@ -28,6 +28,7 @@
 #define GN_REGISTER_BYTES_MAX 1024
 #define GN_KEPT_BYTES_MAX 900             /* of the hops= kept in a definition */
 #define GN_WORDS_BYTES_MAX 4096          /* of a burial, kept with the task */
+#define GN_LATE_BYTES_MAX 4096           /* of a late outcome, kept with the task */
 #define GN_PAGE_ROWS 100
 #define GN_PAGE_VISITS 10000             /* tasks looked at for one page of TASKS */
 #define GN_PEEK_BYTES 256
@@ -138,6 +139,7 @@ struct gn_task {
     uint32_t tags;        /* its key and labels, or GN_NIL */
     uint32_t sender;      /* the meter of who submitted it, or GN_NIL */
     uint32_t berth;       /* parked there, or in the queue on its invitation; else GN_NIL */
+    uint32_t late;        /* an outcome that came when its lease was over, or GN_NIL */
     uint32_t needs;       /* first edge to a task it waits for or runs after */
     struct gn_list needed_by; /* edges from tasks that wait for this one or run after it: its result is kept */
     uint32_t waits;       /* unmet ones among needs */
@@ -328,6 +330,18 @@ struct gn_edge {
     uint8_t met;        /* enum gn_met */
 };
 
+/* An outcome of a task that was refused as stale. */
+struct gn_late {
+    struct gn_node node; /* core->late_list */
+    uint32_t task, payload_len;
+    uint8_t from_len;
+    int verb;
+    uint64_t token;      /* 0: it came without */
+    uint64_t size;       /* of its payload as it came */
+    uint64_t batch;      /* of the journal it stands in */
+    char *mem;           /* who sent it, and the payload, perhaps cut */
+};
+
 struct gn_blob {
     struct gn_node drop; /* core->blob_drops, or core->blob_keeps */
     uint32_t self, hash, refs;
@@ -393,6 +407,7 @@ struct gn_text {
     X(unfinished, core->unfinished, 0)                                                     \
     X(results, core->results, core->config.results_max)                                    \
     X(spent, core->spent.count, 0)                                                         \
+    X(late, core->lates.live, 0)                                                           \
     X(bytes, core->bytes, core->config.bytes_max)                                          \
     X(actions, core->actions.live, core->config.actions_max)                               \
     X(peers, core->peers.live, core->config.peers_max)                                     \
@@ -440,10 +455,11 @@ struct gn_core {
     int64_t now; /* us */
     uint64_t random;
     uint64_t token, serial, turn, named, visit;
-    struct gn_pool tasks, actions, serves, peers, conns, watches, edges, blobs, keys, tags, meters, berths, schedules;
+    struct gn_pool tasks, actions, serves, peers, conns, watches, edges, blobs, keys, tags, meters, berths, schedules, lates;
     struct gn_names task_names, action_names, peer_names, blob_names, key_names, meter_names, schedule_names;
     struct gn_timers timers;
     struct gn_list all, spent, dirty, effects, event_conns, blob_drops, blob_keeps, holding;
+    struct gn_list late_list;             /* oldest first */
     uint32_t settle_head, settle_tail;
     uint32_t doomed;                      /* links to be closed */
     uint32_t actions_head, actions_tail;  /* marked: got a ready task, were resumed, ... */

@@ -39,6 +39,8 @@ static int may(const gn_core *core, const struct gn_task *t)
 static int make_room(gn_core *core, const struct gn_task *t, size_t bytes)
 {
     while (!core->replaying && core->bytes + bytes > core->config.bytes_max + t->mem_bytes) {
+        if (gn_late_give_way(core))
+            continue;
         uint32_t i = core->spent.head == t->self ? t->spent.next : core->spent.head;
         if (i == GN_NIL)
             return GN_BUSY;
@@ -118,6 +120,7 @@ static void forget_life(gn_core *core, struct gn_task *t, const struct ties *tie
     gn_blob_unref(core, t->blob);
     t->blob = ties->blob;
     gn_task_set_words(core, t, NULL, 0, 0);
+    gn_late_drop(core, t);
     core->bytes -= t->hops_len;
     free(t->hops);
     t->hops = NULL;

@@ -69,7 +69,9 @@ static int room_for_result(gn_core *core, size_t bytes)
 {
     if (core->replaying)
         return 0;
-    while (core->bytes + bytes > core->config.bytes_max * 2 && core->spent.head != GN_NIL) {
+    while (core->bytes + bytes > core->config.bytes_max * 2 && (core->late_list.head != GN_NIL || core->spent.head != GN_NIL)) {
+        if (gn_late_give_way(core))
+            continue;
         core->n.evicted++;
         gn_task_forget(core, gn_task_at(core, core->spent.head));
     }
@@ -246,6 +248,8 @@ int gn_make_room(gn_core *core, size_t bytes)
     if (core->results >= core->config.results_max && core->spent.head == GN_NIL)
         return GN_BUSY;
     while (core->tasks.live >= core->config.tasks_max || core->bytes + bytes > core->config.bytes_max) {
+        if (core->tasks.live < core->config.tasks_max && gn_late_give_way(core))
+            continue;
         if (core->spent.head == GN_NIL)
             return GN_BUSY;
         core->n.evicted++;

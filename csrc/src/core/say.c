@@ -8,6 +8,11 @@ static size_t put(uint8_t *dst, const void *src, size_t n)
     return n;
 }
 
+int gn_must_count(const char *payload, size_t len)
+{
+    return len > 0 && (memchr(payload, '\n', len) != NULL || payload[len - 1] == 0);
+}
+
 void gn_say(gn_core *core, uint32_t conn, const char *verb, const char *task, size_t task_len, const char *params,
             const char *payload, size_t payload_len)
 {
@@ -28,8 +33,7 @@ void gn_say(gn_core *core, uint32_t conn, const char *verb, const char *task, si
         n += put(dst + n, params, params_len);
     }
     if (payload != NULL) {
-        /* An LF, or a NUL at the end, must be counted. */
-        if (memchr(payload, '\n', payload_len) != NULL || (payload_len > 0 && payload[payload_len - 1] == 0)) {
+        if (gn_must_count(payload, payload_len)) {
             n += put(dst + n, ";len=", 5);
             n += gn_u64((char *)dst + n, payload_len);
         }

@@ -259,6 +259,7 @@ void gn_verb_peek(gn_core *core, const struct gn_ctx *x)
     }
     gn_member_number(text, "waits_for", t->waits);
     gn_member_number(text, "watchers", t->watchers.count);
+    gn_late_member(core, t);
     size_t shown = t->payload_len < GN_PEEK_BYTES ? t->payload_len : GN_PEEK_BYTES;
     gn_member_string(text, "payload", (const char *)gn_task_payload(t), shown);
     gn_text_str(text, "}");

@@ -256,6 +256,8 @@ void gn_verb_outcome(gn_core *core, const struct gn_ctx *x)
     uint32_t i = gn_task_find(core, gn_chars(x->buf, x->m->task), x->m->task.len);
     struct gn_task *t = i == GN_NIL ? NULL : gn_task_at(core, i);
     int code = t == NULL ? GN_UNKNOWN_TASK : check(x);
+    if (t != NULL && core->replaying && gn_late_replay(core, t, x))
+        return;
     if (code == 0 && core->replaying && replay(core, t, x))
         return;
     if (code == 0 && !core->replaying && x->p.present & GN_BIT(TOKEN))
@@ -274,6 +276,8 @@ void gn_verb_outcome(gn_core *core, const struct gn_ctx *x)
         gn_reject_why(core, x, code);
     else if (x->p.ack > 0)
         gn_done(core, x);
+    if (code == GN_STALE && !core->replaying)
+        gn_late_keep(core, t, x);
 }
 
 void gn_verb_progress(gn_core *core, const struct gn_ctx *x)

@@ -273,6 +273,10 @@ void gn_verb_result(gn_core *core, const struct gn_ctx *x)
         gn_reject(core, x, GN_UNKNOWN_TASK);
         return;
     }
+    if (gn_late_asked(x)) {
+        gn_late_say(core, x, t);
+        return;
+    }
     if (!gn_task_ended(t)) {
         gn_verb_peek(core, x);
         return;
