@@ -1,4 +1,4 @@
-/* test_semantics.c - what tasks are to each other, under sanitizers: circles of any length, replacements in full tables.
+/* test_semantics.c - what tasks are to each other, under sanitizers: circles of any length, replacements in full tables, late outcomes.
  *
  * What each message means is held against a model in tests/model; here it is about memory, limits and time.
  */
@@ -134,11 +134,69 @@ static void test_replace_when_full(void)
     gn_core_free(core);
 }
 
+/* ---- late outcomes ------------------------------------------------------------------------------ */
+
+/* n bytes that come too late for a task. */
+static void say_late(gn_core *core, int link, const char *name, size_t n)
+{
+    static char line[70000];
+    size_t head = (size_t)sprintf(line, "RESPONSE:TASK_COMPLETED:%s;token=7;len=%zu:", name, n);
+    memset(line + head, 'y', n);
+    strcpy(line + head + n, "\n");
+    say(core, link, line);
+    CHECK(strstr(heard(core, link), ":stale ") != NULL && gn_core_check(core) == 0);
+}
+
+static int has_late(gn_core *core, int link, const char *name)
+{
+    char line[128];
+    sprintf(line, "CONTROL:RESULT:%s;late=1\n", name);
+    say(core, link, line);
+    const char *said = heard(core, link);
+    CHECK((strstr(said, ";late=1;token=7") != NULL) != (strstr(said, "unknown_task") != NULL));
+    return strstr(said, ";late=1") != NULL;
+}
+
+static void room_for_10000(gn_core_config *config)
+{
+    config->bytes_max = 10000;
+}
+
+/* A long one is cut, says so, and is gone with its task; what is submitted comes first. */
+static void test_late_makes_room(void)
+{
+    gn_core *core = make(room_for_10000);
+    int a = gn_core_link_open(core, 1, GN_LINK_STREAM);
+    static char line[9000];
+    say(core, a, "DATA:A:t1;ack=0:x\nDATA:A:t2;ack=0:x\nDATA:A:t3;ack=0:x\n");
+    say_late(core, a, "t1", 60000);
+    say(core, a, "CONTROL:RESULT:t1;late=1\n");
+    const char *said = heard(core, a);
+    CHECK(strncmp(said, "RESPONSE:TASK_COMPLETED:t1;late=1;token=7;size=60000:y", 54) == 0);
+    CHECK(strlen(said) == 53 + GN_LATE_BYTES_MAX + 1);
+    say_late(core, a, "t1", GN_LATE_BYTES_MAX);
+    say_late(core, a, "t2", 4000);
+    say_late(core, a, "t3", 4000); /* the oldest goes for it */
+    CHECK(!has_late(core, a, "t1") && has_late(core, a, "t2") && has_late(core, a, "t3"));
+    sprintf(line, "DATA:A:t4;ack=0:%05000d\n", 0);
+    say(core, a, line);
+    CHECK(!has_late(core, a, "t2") && has_late(core, a, "t3"));
+    sprintf(line, "DATA:A:t3;ack=0;dup=replace:%04000d\n", 0);
+    say(core, a, line);
+    CHECK(heard(core, a)[0] == 0 && !has_late(core, a, "t3"));
+    say_late(core, a, "t2", 4000); /* no room: none is kept */
+    CHECK(!has_late(core, a, "t2"));
+    say_late(core, a, "t2", 10);
+    CHECK(has_late(core, a, "t2") && gn_core_check(core) == 0);
+    gn_core_free(core);
+}
+
 int main(void)
 {
     test_long_names();
     test_long_circle();
     test_replace_when_full();
+    test_late_makes_room();
     puts("test_semantics: ok");
     return 0;
 }

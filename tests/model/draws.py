@@ -102,6 +102,6 @@ KINDS = Counter(
     }
     | {"replace": 3, "hand_on": 3}
     | {"ping": 1, "nonsense": 1, "drain": 1, "beat_list": 4, "limit": 4}
-    | {"limits": 1, "checkpoint": 1, "checkpoint_step": 3}
+    | {"limits": 1, "late": 3, "checkpoint": 1, "checkpoint_step": 3}
     | {"schedule": 4, "unschedule": 1, "pass_minutes": 1}
 )

@@ -125,6 +125,7 @@ class Replacing(Tables):
             "keep",
             "keep_given",
             "result",
+            "late",
         ):
             setattr(task, key, getattr(fresh, key))
         for key in ("key", "labels", "sender", "entered_at", "accepted_at", "leased_at"):

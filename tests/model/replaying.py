@@ -6,12 +6,13 @@ import json
 import random
 from typing import Any
 
+from model.late import LateSteps
 from model.model import Model
 from model.native import JOURNAL, STREAM, Core
 from model.things import ENDED, MS, Config, Task
 
 
-class Replaying:
+class Replaying(LateSteps):
     """The part of the machine that has to do with the journal."""
 
     core: Core
@@ -45,6 +46,7 @@ class Replaying:
         reader = fresh.open(STREAM)
         for task in self.model.tasks.values():
             self.compare_replayed(fresh, task, told)
+            self.compare_late(fresh, task, told)
             if task.state in ENDED:
                 fresh.feed(reader, f"CONTROL:RESULT:{task.name}\n".encode())
                 assert fresh.take(reader) == self.model.outcome(task), told

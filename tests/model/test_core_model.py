@@ -32,6 +32,7 @@ from model.draws import (
     TIMES,
     UNPLANNED,
 )
+from model.late import keep
 from model.model import Model
 from model.native import CLOSE, DRAINED, OPEN, SHARED, STREAM, Core
 from model.replaying import Replaying
@@ -514,6 +515,14 @@ class CoreAndModel(Burying, Replaying, RuleBasedStateMachine):
         if verb != "PROGRESS" and name in self.model.tasks:
             self.model.answered(self.model.tasks[name], peer, token)
         refused = self.model.outcome_code(link, peer, name, token)
+        if refused == "stale":
+            keep(
+                self.model.tasks[name],
+                verb,
+                token,
+                link.peer.name if link and link.peer else "",
+                payload,
+            )
         return None if refused else self.model.tasks[name], link
 
     def complete(self, r: random.Random) -> None:

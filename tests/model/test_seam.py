@@ -300,6 +300,70 @@ def test_a_journal_that_lost_lines_still_gives_the_rest() -> None:
     assert fresh.task("c") is None
 
 
+LATE = b"CONTROL:RESULT:t1;late=1\n"
+
+
+def with_late_outcome(core: Core, end: bytes) -> int:
+    """t1, over by `end`, and then completed again by its agent."""
+    up, client = agent(core), core.open(STREAM)
+    core.feed(client, b"DATA:A:t1;tries=1:x\n")
+    core.take(up)
+    core.feed(up, end)
+    core.feed(up, b"RESPONSE:TASK_COMPLETED:t1;token=1;len=3:\ny\n\n")
+    assert b"RESPONSE:REJECTED:t1:stale" in core.take(up)
+    core.take(client)
+    return client
+
+
+@pytest.mark.parametrize("walks", [0, 1, 2])
+@pytest.mark.parametrize("end", ["COMPLETED", "FAILED", "RELEASED"])
+def test_a_late_outcome_outlives_restarts_and_is_never_applied(end: str, walks: int) -> None:
+    core = Core(epoch=0, seed=1)
+    client = with_late_outcome(core, f"RESPONSE:TASK_{end}:t1;delay=9000:no\n".encode())
+    before = core.task("t1")
+    core.feed(client, LATE)
+    late = core.take(client)
+    assert late == b"RESPONSE:TASK_COMPLETED:t1;late=1;token=1;from=up;len=3:\ny\n\n"
+    for _ in range(walks):  # from the newest checkpoint alone
+        core.journal()
+        core.checkpoint()
+        while core.checkpoint_step(100):
+            pass
+    fresh = restarted(core.journal(), 0)
+    after = fresh.task("t1")
+    assert before is not None
+    assert after is not None
+    assert [after[key] for key in ("state", "tries_used", "due_us")] == [
+        before[key] for key in ("state", "tries_used", "due_us")
+    ]
+    reader = fresh.open(STREAM)
+    fresh.feed(reader, LATE)
+    assert fresh.take(reader) == late
+    assert fresh.gauges()["late"] == 1
+
+
+def test_an_agents_own_late_is_a_remark_like_any_other() -> None:
+    core = Core(epoch=0, seed=1)
+    up, client = agent(core), core.open(STREAM)
+    core.feed(client, b"DATA:A:t1:x\n")
+    core.take(up)
+    core.feed(up, b"RESPONSE:TASK_COMPLETED:t1;late=1;token=1;from=me:y\n")
+    fresh = restarted(core.journal(), 0)
+    view = fresh.task("t1")
+    assert view is not None
+    assert view["state"] == "done"
+    assert fresh.gauges()["late"] == 0
+
+
+def test_a_late_outcome_is_told_when_its_batch_is_safe() -> None:
+    core = by_hand()
+    client = with_late_outcome(core, b"RESPONSE:TASK_COMPLETED:t1:x\n")
+    core.feed(client, LATE)
+    assert b"late=1" not in core.take(client)
+    committed(core, seal(core))
+    assert b";late=1;" in core.take(client)
+
+
 BLOB = "0123456789abcdef" * 4
 
 

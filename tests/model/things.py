@@ -106,6 +106,16 @@ class Edge:
     past: bool = False  # of an action before
 
 
+@dataclass
+class Late:
+    """An outcome that was refused as stale."""
+
+    verb: str
+    token: int
+    sender: str
+    payload: str
+
+
 @dataclass(eq=False, repr=False)
 class Task:
     name: str
@@ -144,6 +154,7 @@ class Task:
     reason: str = ""
     words: str = ""
     result: bytes = b""
+    late: Late | None = None
     watchers: list[Link] = field(default_factory=list)
     timer: tuple[int, int] | None = None
     size: int = 0
