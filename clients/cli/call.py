@@ -31,6 +31,9 @@ examples:
   ganglion call RESIZE --param width=200 < cat.png > small.png
   seq 100000 | ganglion call SQUARE --each
   find . -name '*.png' -print0 | ganglion call THUMBNAIL --each -0 --keep-going
+  ganglion call PAY 12.50 --once --key user7
+  ganglion call FETCH http://... --retry 1s,10s,1m --label crawl
+  ganglion call MERGE --after part1,part2 --needs ended < /dev/null
   ganglion call REPORT --task report-2026-11 --no-wait; ganglion result report-2026-11
 
 durations: 500ms, 10s, 5m, 2h, 1d; a bare number is seconds. Ctrl-C leaves the task running.

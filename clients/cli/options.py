@@ -78,6 +78,11 @@ def milliseconds(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def durations(text: str) -> list[int]:
+    """argparse type of durations with commas, in ms."""
+    return [milliseconds(part) for part in text.split(",")]
+
+
 def positive(text: str) -> int:
     """argparse type of a whole number of 1 or more."""
     if not (text.isascii() and text.isdigit() and int(text)):

@@ -6,10 +6,14 @@ import argparse
 from typing import Any
 
 from ganglion.clients.cli.exits import USAGE, CommandError
-from ganglion.clients.cli.options import completes, milliseconds, positive, words
+from ganglion.clients.cli.options import completes, durations, milliseconds, positive, words
 
 # The transport's and the coordinator's own: a task that set them would not arrive as meant.
 RESERVED = frozenset({"from", "len", "blob", "token", "ack", "try"})
+DUP = ("existing", "reject", "replace")
+NEEDS = ("all", "ended", "any")
+PLAIN = ("prio", "delay", "ttl", "lease", "keep", "tries", "via", "after", "ct")
+CHECKED = ("once", "dup", "retry", "needs", "key", "label")
 
 
 def priority(text: str) -> int:
@@ -24,17 +28,25 @@ def priority(text: str) -> int:
     return found
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    group = parser.add_argument_group("the task")
+def arguments(parser: argparse.ArgumentParser, title: str = "the task", named: bool = True) -> None:
+    """Add the options, under this title; ``named``: with those that concern the task's name."""
+    group = parser.add_argument_group(title)
     add = group.add_argument
-    add("--task", metavar="NAME", help="its name: the same name again gives the same result")
+    if named:
+        add("--task", metavar="NAME", help="its name: the same name again gives the same result")
+        add(
+            "--dup", choices=DUP, metavar="WHAT",
+            help="when the name is taken: existing (that result), reject, or replace what has "
+            "not started",
+        )  # fmt: skip
     add("--prio", type=priority, metavar="P", help="0 to 9, 9 most urgent; low normal high urgent")
     add("--delay", type=milliseconds, metavar="T", help="not before this time has passed")
     add("--ttl", type=milliseconds, metavar="T", help="given up when it has not ended by then")
     add("--lease", type=milliseconds, metavar="T", help="how long an agent may be silent with it")
     add("--keep", type=milliseconds, metavar="T", help="how long its result is kept")
     add("--tries", type=positive, metavar="N", help="how often it is tried")
+    add("--retry", type=durations, metavar="T,T", help="pauses between tries; the last repeats")
+    add("--once", action="store_true", default=None, help="handed out at most once, come what may")
     completes(
         add("--via", type=words, metavar="A,B", help="further actions, each fed the last result"),
         "action",
@@ -42,6 +54,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     completes(
         add("--after", type=words, metavar="X,Y", help="tasks that must be done before"), "task"
     )
+    add(
+        "--needs", choices=NEEDS, metavar="WHAT",
+        help="of --after: all done (default), all ended however, or any done",
+    )  # fmt: skip
+    add("--key", metavar="TEXT", help="tasks of one key run one at a time, in order")
+    add("--label", type=words, metavar="A,B", help="names that `ganglion limit` can be set on")
     add("--ct", metavar="TYPE", help="content type of the payload: text json msgpack f32 ...")
     add(
         "--param", action="append", default=[], metavar="K=V",
@@ -54,9 +72,13 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
 
     Raises:
         CommandError: a --param that is no K=V, or one that is not ours to set.
+        UsageError: an option that could not mean what was meant.
     """
-    names = ("prio", "delay", "ttl", "lease", "keep", "tries", "via", "after", "ct")
-    found = {n: v for n in names if (v := getattr(args, n)) is not None}
+    found = {n: v for n in PLAIN + CHECKED if (v := getattr(args, n, None)) is not None}
+    if any(name in found for name in CHECKED):
+        from ganglion.protocol.options import checked
+
+        checked(found)
     for pair in args.param:
         key, sign, value = pair.partition("=")
         if not sign or not key:

@@ -13,6 +13,7 @@ from ganglion.clients import AsyncClient, Client
 from ganglion.protocol.errors import PeerError, StateError, UsageError
 from ganglion.protocol.session import TaskBuriedError
 from support.process import Process, Spawn
+from support.shell import Shell
 from support.until import until
 
 KIT = str(Path(__file__).parent / "roles" / "kit.py")
@@ -119,6 +120,19 @@ def test_the_asyncio_client_has_them_too(client: Client) -> None:
                 await other.call("UPPER", "x", needs="any")
 
     asyncio.run(asyncio.wait_for(work(), 60))
+
+
+def test_the_options_of_call(client: Client, spawn: Spawn) -> None:
+    shell = Shell(spawn)
+    argv = ["UPPER", "x", "--task", "t1", "--once", "--key", "k", "--label", "a,b"]
+    done = shell("call", *argv, "--retry", "10ms,1s", "--json")
+    assert (done.json()["task"], done.json()["result"]) == ("t1", "X")
+    assert shell("call", *argv, "--dup", "existing").ok().out == "X\n"
+    refused = shell("call", *argv, "--dup", "reject")
+    assert (refused.status, refused.out) == (1, "")
+    assert "dup=reject" in refused.err
+    last = shell("call", "UPPER", "y", "--after", "t1", "--needs", "any")
+    assert last.ok().out == "Y\n"
 
 
 def test_the_options_of_a_task_mean_what_they_say(client: Client, tmp_path: Path) -> None:

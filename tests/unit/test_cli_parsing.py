@@ -34,6 +34,10 @@ def status(*argv: str) -> int:
         ("call", "UPPER", "x", "--param", "nosign"), ("call", "UPPER", "x", "--param", "from=me"),
         ("call", "UPPER", "x", "--param", "=1"), ("call", "UPPER", "x", "--each"),
         ("call", "UPPER", "--each", "--stream"), ("tasks", "--state", "lost"),
+        ("call", "A", "x", "--dup", "maybe"), ("call", "A", "x", "--needs", "some"),
+        ("call", "A", "x", "--needs", "any"), ("call", "A", "x", "--retry", "1s,soon"),
+        ("call", "A", "x", "--retry", ""), ("call", "A", "x", "--label", "a,b,c,d,e"),
+        ("call", "A", "x", "--label", ","), ("call", "A", "x", "--key", ""),
         ("tasks", "--limit", "-1"), ("kick",), ("kick", "t1", "--action", "A"),
         ("kick", "t1", "--count", "2"), ("completion",), ("completion", "csh"), ("help", "cal"),
         ("serve", "UPPER"), ("serve", "UPPER", "--"), ("serve",), ("send", "--follow", "--no-wait"),
@@ -142,6 +146,20 @@ def test_the_options_of_a_task() -> None:
         "trace": 1,
     }  # fmt: skip
     assert submitting.options(parsed("call", "A")) == {}
+
+
+def test_the_options_that_say_more() -> None:
+    from ganglion.protocol import options
+
+    args = parsed(
+        "call", "A", "x", "--once", "--dup", "replace", "--retry", "100ms,1s,2", "--after", "x",
+        "--needs", "ended", "--key", "user 7", "--label", "openai,gpu",
+    )  # fmt: skip
+    assert submitting.options(args) == {
+        "once": True, "dup": "replace", "retry": [100, 1000, 2000], "after": ["x"],
+        "needs": "ended", "key": "user 7", "label": ["openai", "gpu"],
+    }  # fmt: skip
+    assert (submitting.DUP, submitting.NEEDS) == (options.DUP, options.NEEDS)
 
 
 def test_reserved_parameters_exist() -> None:
