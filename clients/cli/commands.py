@@ -34,6 +34,8 @@ COMMANDS: dict[str, Command] = {
     "kick": Command("kick", "bring buried tasks back, make delayed ones ready", _STEER),
     "pause": Command("pause", "hand out no task of an action", _STEER),
     "resume": Command("resume", "hand out tasks of an action again", _STEER),
+    "limit": Command("limit", "how fast tasks are handed out, how many at a time", _STEER),
+    "schedule": Command("schedule", "tasks that are submitted by the clock", _STEER),
     "assign": Command("assign", "hand a task to this agent now", _STEER),
     "drain": Command("drain", "let an agent, or everything, finish and stop", _STEER),
     "sim": Command("sim", "search the core for broken promises, under a virtual clock", _REST),

@@ -13,9 +13,16 @@ if TYPE_CHECKING:
 
 
 def for_each(
-    context: Context, tasks: Iterable[str], request: Callable[[str], None], done: str
+    context: Context,
+    tasks: Iterable[str],
+    request: Callable[[str], None],
+    done: str,
+    kind: str = "task",
 ) -> int:
-    """Do it; one line on stderr for each refusal. The exit code is 1 when there was one."""
+    """Do it; one line on stderr for each refusal. The exit code is 1 when there was one.
+
+    ``kind``: what the names in ``tasks`` are names of, for --json.
+    """
     from ganglion.protocol.errors import GanglionError
 
     status = OK
@@ -28,10 +35,10 @@ def for_each(
             say(words_of(error))
             status = FAILED
             if context.args.json:
-                context.out.json({"task": task, "error": error.code})
+                context.out.json({kind: task, "error": error.code})
         else:
             if context.args.json:
-                context.out.json({"task": task, "status": done})
+                context.out.json({kind: task, "status": done})
             elif context.verbose:
                 context.note(f"{task} {done}")
     return status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,51 @@ def test_the_options_of_call(client: Client, spawn: Spawn) -> None:
     assert "dup=reject" in refused.err
     last = shell("call", "UPPER", "y", "--after", "t1", "--needs", "any")
     assert last.ok().out == "Y\n"
+
+
+def test_the_limit_command(client: Client, spawn: Spawn) -> None:
+    shell = Shell(spawn)
+    nothing = shell("limit", "list").ok()
+    assert nothing.out.split()[:2] == ["LIMIT", "RATE"]
+    assert "no limits" in nothing.err
+    assert shell("limit", "set", "label:one", "--running", "1").ok().out == ""
+    set_ = shell("limit", "set", "action:UPPER", "--rate", "2.5", "--burst", "10", "--json").json()
+    assert set_ == {"action": "UPPER", "rate": 2.5, "burst": 10, "status": "set"}
+    rows = [line.split() for line in shell("limit", "list").ok().out.splitlines()[1:]]
+    assert rows == [
+        ["action:UPPER", "2.5/s", "10", "10", "0", "0"], ["label:one", "1", "0", "0"]
+    ]  # fmt: skip
+    first, _ = shell("limit", "list", "--json").ok().out.splitlines()
+    assert json.loads(first)["rate"] == 2.5
+    removed = shell("limit", "remove", "action:UPPER", "label:none", "label:one")
+    assert (removed.status, removed.out) == (1, "")
+    assert "no limit on label:none" in removed.err
+    assert list(client.limits()) == []
+
+
+def test_the_schedule_command(client: Client, spawn: Spawn) -> None:
+    shell = Shell(spawn)
+    assert "no schedules" in shell("schedule", "list").ok().err
+    argv = ["--every", "100ms", "--prio", "high", "--keep", "1h"]
+    added = shell("schedule", "add", "tick", "UPPER", "tock", *argv).ok()
+    assert "Z (" in added.out
+    made = ["nightly", "REVERSE", "-", "--cron", "30 4 * * MON-FRI", "--offset=-05:00"]
+    next_ms = shell("schedule", "add", *made, "--json", stdin=b"a\nb").json()["next_ms"]
+    assert next_ms % 86_400_000 == (9 * 60 + 30) * 60_000
+    until(lambda: schedule(client, "tick")["fired"] >= 2, what="two tasks")
+    rows = shell("schedule", "list").ok().out.splitlines()
+    assert rows[1].startswith("nightly   REVERSE  30 4 * * MON-FRI -05:00  ")
+    assert "every 100.0 ms" in rows[2]
+    assert json.loads(shell("schedule", "list", "--json").out.splitlines()[0])["size"] == 3
+    wrong = shell("schedule", "add", "x", "UPPER", "--cron", "61 * * * *")
+    assert (wrong.status, wrong.out) == (64, "")
+    assert "cron" in wrong.err
+    removed = shell("schedule", "remove", "tick", "none", "nightly", "--json")
+    assert removed.status == 1
+    assert [json.loads(line)["schedule"] for line in removed.out.splitlines()] == [
+        "tick", "none", "nightly"
+    ]  # fmt: skip
+    assert list(client.schedules()) == []
 
 
 def test_the_options_of_a_task_mean_what_they_say(client: Client, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ganglion.clients.cli import exits, main, serve, submitting
+from ganglion.clients.cli import exits, limit, main, schedule, serve, submitting
 from ganglion.clients.cli.commands import COMMANDS, GROUPS, load
 from ganglion.clients.cli.options import split
 from ganglion.protocol.errors import PeerError, TransportError, UsageError, codes
@@ -38,6 +38,24 @@ def status(*argv: str) -> int:
         ("call", "A", "x", "--needs", "any"), ("call", "A", "x", "--retry", "1s,soon"),
         ("call", "A", "x", "--retry", ""), ("call", "A", "x", "--label", "a,b,c,d,e"),
         ("call", "A", "x", "--label", ","), ("call", "A", "x", "--key", ""),
+        ("limit",), ("limit", "show"), ("limit", "set"), ("limit", "set", "label:a"),
+        ("limit", "set", "a", "--running", "1"), ("limit", "set", "agent:a", "--running", "1"),
+        ("limit", "set", "label:a", "--rate", "0"), ("limit", "set", "label:a", "--rate", "1.2345"),
+        ("limit", "set", "label:a", "--burst", "2"), ("limit", "set", "label:a", "--running", "0"),
+        ("limit", "set", "label:a", "label:b", "--rate", "1"), ("limit", "list", "label:a"),
+        ("limit", "list", "--rate", "1"), ("limit", "remove"), ("limit", "remove", "a"),
+        ("limit", "remove", "label:a", "--rate", "1"),
+        ("schedule",), ("schedule", "add", "n", "--every", "1s"), ("schedule", "add", "n", "A"),
+        ("schedule", "add", "n", "A", "b", "c", "--every", "1s"),
+        ("schedule", "add", "n", "A", "--every", "1s", "--cron", "@daily"),
+        ("schedule", "add", "n", "A", "--every", "soon"), ("schedule", "list", "n"),
+        ("schedule", "add", "n", "A", "--cron", "@daily", "--offset", "24:00"),
+        ("schedule", "add", "n", "A", "--cron", "@daily", "--offset", "here"),
+        ("schedule", "add", "n", "A", "--every", "1s", "--missed", "some"),
+        ("schedule", "add", "n", "A", "--every", "1s", "--task", "t"),
+        ("schedule", "add", "n", "A", "--every", "1s", "--needs", "any"),
+        ("schedule", "list", "--every", "1s"), ("schedule", "list", "--prio", "9"),
+        ("schedule", "remove"), ("schedule", "remove", "n", "--missed", "one"),
         ("tasks", "--limit", "-1"), ("kick",), ("kick", "t1", "--action", "A"),
         ("kick", "t1", "--count", "2"), ("completion",), ("completion", "csh"), ("help", "cal"),
         ("serve", "UPPER"), ("serve", "UPPER", "--"), ("serve",), ("send", "--follow", "--no-wait"),
@@ -62,7 +80,9 @@ def test_wrong_use_is_64_and_one_line(
     "argv",
     [("call", "UPPER", "x"), ("send",), ("status",), ("tasks",), ("agents",), ("watch",),
      ("peek", "t"), ("result", "t"), ("cancel", "t"), ("kick", "t"), ("pause", "A"),
-     ("resume", "A"), ("drain",), ("assign", "t", "a"), ("top", "-n", "1"), ("ask", "why"),
+     ("resume", "A"), ("drain",), ("limit", "list"), ("limit", "remove", "label:a"),
+     ("limit", "set", "label:a", "--rate", "1"), ("schedule", "list"), ("schedule", "remove", "n"),
+     ("schedule", "add", "n", "A", "--every", "1s"), ("assign", "t", "a"), ("top", "-n", "1"), ("ask", "why"),
      ("ingest", __file__)],
 )  # fmt: skip
 @pytest.mark.usefixtures("instance")
@@ -160,6 +180,22 @@ def test_the_options_that_say_more() -> None:
         "needs": "ended", "key": "user 7", "label": ["openai", "gpu"],
     }  # fmt: skip
     assert (submitting.DUP, submitting.NEEDS) == (options.DUP, options.NEEDS)
+
+
+def test_the_words_of_limits_and_schedules_are_those_of_the_library() -> None:
+    from ganglion.clients import requests
+
+    assert limit.BOUNDS == requests.LIMIT_BOUNDS
+    assert (schedule.MISSED, schedule.OVERLAP) == (requests.MISSED, requests.OVERLAP)
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [("0", 0), ("60", 60), ("-300", -300), ("+5:30", 330), ("-05:00", -300), ("23:59", 1439)],
+)
+def test_time_zones(text: str, minutes: int) -> None:
+    args = parsed("schedule", "add", "n", "A", "--cron", "@daily", f"--offset={text}")
+    assert args.offset == minutes
 
 
 def test_reserved_parameters_exist() -> None:
