@@ -114,7 +114,7 @@ class Client(Peer):
         self._open: dict[str, Sent] = {}  # those that are not settled
         self._heard_us = 0
         self._run = 0
-        self._final = False
+        self._retrying = False
         world.clock.after(1, self.wire.connect)
         self.later(BEAT_US, "_beat")
 
@@ -254,9 +254,14 @@ class Client(Peer):
         if code in PASSING:
             task.state = "new" if task.state in ("new", "sent") else task.state
             task.doubt = True
-            self.later(AGAIN_US, "_retry")
+            if not self._retrying:
+                self._retrying = True
+                self.later(AGAIN_US, "_retry")
         elif code == "exists" and "dup=reject" in task.line.decode():
-            task.state = "acked"  # an earlier copy of this very submission was taken
+            task.state = (
+                "acked"  # an earlier copy of this very submission was taken: ask for its outcome
+            )
+            task.quiet = False
             task.doubt = True
             self.later(0, "_retry")
         elif code == "unknown_task" and task.state == "acked":
@@ -265,6 +270,7 @@ class Client(Peer):
             self._settle(task, "refused", code)
 
     def _retry(self) -> None:
+        self._retrying = False
         for task in list(self._open.values()):
             if task.doubt:
                 self._push(task)
