@@ -101,7 +101,7 @@ def handler(raw, seed):
 def build(config):
     agent = Agent(NAME, slots=SLOTS, threads=SLOTS, instance=config.instance)
     for action, raw in SERVICE.items():
-        agent.add(action, handler(raw, f"{NAME} {action}"))
+        agent.add(action, handler(raw, f"1 {NAME} {action}"))  # the simulator's own times
     agent.add("PING_" + NAME.upper(), lambda task: b"x")
     return agent
 """

@@ -76,13 +76,9 @@ class Capacity:
         self._arrived: list[tuple[int, bytes]] = []
         self._busy = False
         self._number = 0
-        self._draws = [
-            {
-                action: distribution(raw, f"{scenario.seed} {number} {action}")[0]
-                for action, raw in group.service.items()
-            }
-            for number, group in enumerate(scenario.agents)
-        ]
+        self._draws: dict[
+            tuple[int, str], Draw
+        ] = {}  # by link and action: each agent its own, when first used
         self._clients = self.core.open(START_US, STREAM)
         self._servers: dict[int, Server] = {}
         for number, group in enumerate(scenario.agents):
@@ -92,7 +88,7 @@ class Capacity:
     def _enrol(self, number: int, group: Group) -> None:
         actions = ",".join(f'"{action}"' for action in group.service)
         for n in range(group.count):
-            name = f"{group.name}.{n}"
+            name = f"{group.name}_{n}"
             link = self.core.open(START_US, STREAM)
             text = f'CONTROL:REGISTER:{name}:{{"actions":[{actions}],"slots":{group.slots}}}\n'
             self.core.feed(START_US, link, text.encode(), False)
@@ -207,7 +203,7 @@ class Capacity:
         task = head.partition(b";")[0]
         token = head.partition(b";token=")[2].partition(b";")[0]
         word, now = action.decode(), self.clock.now
-        took_ms = self._draws[server.group][word]()
+        took_ms = self._draw(server, word)()
         us = round(took_ms * 1000)
         if self.begin_us <= now < self.end_us:
             times = self.times.setdefault(word, Times())
@@ -223,6 +219,14 @@ class Capacity:
             )
 
         self.clock.after(us, done)
+
+    def _draw(self, server: Server, action: str) -> Draw:
+        found = self._draws.get((server.link, action))
+        if found is None:
+            raw = self.scenario.agents[server.group].service[action]
+            found, _ = distribution(raw, f"{self.scenario.seed} {server.name} {action}")
+            self._draws[server.link, action] = found
+        return found
 
     def _result(self, line: bytes) -> None:
         task = line.split(b":", 3)[2].partition(b";")[0]
