@@ -7,6 +7,7 @@ again, and what was acknowledged is told to be lost. With a journal both go on.
 from __future__ import annotations
 
 import asyncio
+import select
 import signal
 import subprocess
 from collections.abc import Coroutine
@@ -111,13 +112,13 @@ def test_an_ordered_restart_is_survived_by_those_who_do_nothing(
 ) -> None:
     """The queue is another one by then, under the same name."""
     with Client(transport=transport) as client:
-        for _ in range(2):
+        for name in ("first", "second"):
             coordinator.terminate()
             assert coordinator.wait() == 0
             coordinator = spawn.coordinator()
             assert client.ping() > 0
-            assert client.submit("NOBODY", "x", task="again")
-            client.cancel("again")
+            assert client.submit("NOBODY", "x", task=name) == name
+            client.cancel(name)
 
 
 def test_a_client_follows_a_coordinator_that_comes_back_without_a_queue(
@@ -176,7 +177,9 @@ def test_the_command_line_goes_on(
     coordinator: Process, kit: Process, spawn: Spawn, transport: str
 ) -> None:
     shell = Shell(spawn)
-    process = shell.start("--transport", transport, "call", "UPPER", "--each", stdin=subprocess.PIPE)
+    process = shell.start(
+        "--transport", transport, "call", "UPPER", "--each", stdin=subprocess.PIPE, bufsize=0
+    )
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(b"".join(b"a%d\n" % n for n in range(3000)))
@@ -192,31 +195,29 @@ def test_the_command_line_goes_on(
 
 
 def test_everything_that_happens_is_watched_again(coordinator: Process, spawn: Spawn) -> None:
-    shell = Shell(spawn)
-    process = shell.start("watch", "--json")
+    process = Shell(spawn).start("watch", "--json", bufsize=0)
+    names = (f"n{number}" for number in range(1000))
     with Client() as client:
-        client.submit("NOBODY", "x", task="before")
-        assert process.stdout is not None
-        assert b"before" in process.stdout.readline()
+
+        def told(since: list[str]) -> bool:
+            since.append(client.submit("NOBODY", "x", task=next(names)))
+            line = _ready_line(process)
+            return any(f'"task": "{name}"'.encode() in line for name in since)
+
+        first: list[str] = []
+        second: list[str] = []
+        until(lambda: told(first), what="an event")
         coordinator.kill()
         spawn.coordinator()
-        client.ping()
-        name = iter(range(1000))
-
-        def told() -> bool:
-            client.submit("NOBODY", "x", task=f"after-{next(name)}")
-            return bool(process.poll() is None and b"after" in _ready_line(process))
-
-        until(told, what="an event of the new coordinator")
+        until(lambda: told(second), what="an event of the new coordinator")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
-        for row in list(client.tasks(action="NOBODY")):
+        for row in list(client.tasks(state="ready")):
             client.cancel(row["task"])
 
 
 def _ready_line(process: subprocess.Popen[bytes]) -> bytes:
-    import select
-
+    """A line, if there is one soon."""
     assert process.stdout is not None
     found, _, _ = select.select([process.stdout], [], [], 0.3)
     return process.stdout.readline() if found else b""
