@@ -113,11 +113,19 @@ def _run(argv: list[str]) -> int:
     module = load(name)
     if hasattr(module, "run_raw"):  # serve: all behind the command belongs to another program
         return int(module.run_raw(tail[1:], common))
-    args: Any = command_parser(name, module).parse_args(tail[1:], _copy(common))
+    args = parse(name, module, tail[1:], _copy(common))
     context = Context(args)
     status = int(module.run(args, context))
     context.out.flush()
     return status
+
+
+def parse(name: str, module: ModuleType, argv: list[str], common: argparse.Namespace) -> Any:
+    """The arguments of a command."""
+    parser = command_parser(name, module)
+    if hasattr(module, "WHAT"):  # a word, then a list: options may stand between the two
+        return parser.parse_intermixed_args(argv, common)
+    return parser.parse_args(argv, common)
 
 
 def _copy(common: argparse.Namespace) -> argparse.Namespace:

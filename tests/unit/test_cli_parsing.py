@@ -143,7 +143,8 @@ def test_split_finds_the_command(argv: list[str], head: int) -> None:
 def parsed(*argv: str) -> argparse.Namespace:
     head, tail = split(list(argv))
     common = main.top_parser().parse_args(head)
-    return main.command_parser(tail[0], load(tail[0])).parse_args(tail[1:], main._copy(common))
+    parsed: argparse.Namespace = main.parse(tail[0], load(tail[0]), tail[1:], main._copy(common))
+    return parsed
 
 
 def test_common_options_stand_before_and_behind() -> None:
@@ -196,6 +197,19 @@ def test_the_words_of_limits_and_schedules_are_those_of_the_library() -> None:
 def test_time_zones(text: str, minutes: int) -> None:
     args = parsed("schedule", "add", "n", "A", "--cron", "@daily", f"--offset={text}")
     assert args.offset == minutes
+
+
+def test_options_stand_anywhere_behind_what_is_to_be_done() -> None:
+    for argv in (
+        ["limit", "set", "label:a", "--rate", "2"], ["limit", "set", "--rate", "2", "label:a"],
+        ["limit", "--rate", "2", "set", "label:a"],
+    ):  # fmt: skip
+        args = parsed("-i", "x", *argv)
+        assert (args.what, args.limits, args.rate, args.instance) == ("set", ["label:a"], "2", "x")
+    args = parsed("schedule", "add", "n", "--every", "1s", "A", "-i", "y", "--", "--payload")
+    assert (args.words, args.every, args.instance) == (["n", "A", "--payload"], 1000, "y")
+    assert parsed("limit", "list").limits == []
+    assert parsed("bury", "kick", "--edit", "new", "t1").tasks == ["t1"]
 
 
 def test_reserved_parameters_exist() -> None:
