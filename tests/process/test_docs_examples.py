@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from support.tree import ROOT
 from support.until import until
 
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PAGES = ("README.md", "docs/writing-an-agent.md")
+PAGES = ("README.md", "docs/writing-an-agent.md", "docs/submitting.md")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -69,6 +70,26 @@ def test_the_tour_of_the_protocol_is_what_happens(coordinator: Process, spawn: S
     answers = spawn.run("ganglion", "send", stdin=sent).stdout
     assert answers.startswith(b"RESPONSE:REJECTED:t1:exists ")
     assert b"ACK:PONG:r5" in answers
+
+
+def test_the_limits_and_schedules_of_the_tour(coordinator: Process, spawn: Spawn) -> None:
+    tour = (ROOT / "docs" / "protocol-tour.md").read_text()
+    lines = re.findall(r"^    (CONTROL:(?:LIMIT|SCHEDULE):.*?)  ", tour, re.MULTILINE)
+    assert len(lines) == 3
+    sent = "".join(f"{line}\n" for line in [*lines, "CONTROL:UNSCHEDULE:nightly"])
+    answers = spawn.run("ganglion", "send", stdin=sent.encode()).stdout.split()
+    assert answers[:2] == [b"ACK:DONE:r6", b"ACK:DONE:r7"]
+    assert answers[2].startswith(b"ACK:DONE:nightly;next=")
+    assert answers[3:] == [b"ACK:DONE:nightly"]
+
+
+def test_the_limits_and_schedules_of_the_shell(coordinator: Process, spawn: Spawn) -> None:
+    page = (ROOT / "docs" / "submitting.md").read_text()
+    lines = re.findall(r"^    (ganglion .*)$", page, re.MULTILINE)
+    assert len(lines) == 8
+    for line in lines:
+        done = spawn.run(*shlex.split(line))
+        assert done.returncode == 0, (line, done.stderr)
 
 
 def test_the_table_of_settings_is_current() -> None:
