@@ -124,6 +124,8 @@ class Ledger:
                 self._limit_lines.add(batch)
             if message.type == "DATA":
                 self._accepted(message, batch)
+            elif "late" in message.params:
+                pass  # kept beside the task, and not applied
             elif message.type == "RESPONSE" or verb in ("CANCEL", "KICK", "FORGET", "PURGE"):
                 self._line(message, batch)
             if name:
