@@ -98,6 +98,8 @@ def test_both_survive_a_death_of_the_coordinator(
         ("NOBODY", 0.5, 3)
     ]
     until(lambda: schedule(client, "often").get("fired", 0) > fired + 1, what="tasks after it")
+    newest = [row["task"] for row in client.tasks(action="UPPER")][-1]
+    assert bytes(client.watch_task(newest, timeout=30).payload) == b"X" * 100_000
     client.unschedule("often")
     client.unschedule("daily")
     client.limit("action", "NOBODY")
