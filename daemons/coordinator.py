@@ -167,7 +167,9 @@ class Coordinator:
         if not whole:
             self.close()
             return 0
-        declared = Declared(self._loop, self._limits)  # its end of the line is open as long as this runs
+        declared = Declared(
+            self._loop, self._limits
+        )  # its end of the line is open as long as this runs
         thread.start()
         declared.confirm()
         greet(self.instance, self._epoch)

@@ -46,4 +46,6 @@ class Declared:
                         limit = self._limits[int(number)]
                         log.error("the limit of %s %s is not set: %s", limit.kind, limit.name, why)
             except OSError:
-                log.error("the coordinator does not say whether the limits of its configuration are set")
+                log.error(
+                    "the coordinator does not say whether the limits of its configuration are set"
+                )

@@ -17,7 +17,11 @@ from dataclasses import dataclass
 
 from ganglion.protocol.errors import UsageError
 
-KINDS = {"action": r"[A-Z][A-Z0-9_]{0,31}", "sender": r"[A-Za-z0-9._-]{1,64}", "label": r"[A-Za-z0-9._-]{1,64}"}
+KINDS = {
+    "action": r"[A-Z][A-Z0-9_]{0,31}",
+    "sender": r"[A-Za-z0-9._-]{1,64}",
+    "label": r"[A-Za-z0-9._-]{1,64}",
+}
 WORDS = {
     "rate": "tasks a second, 0.001 to 1000000, at most three decimals",
     "burst": "1 to 1000000",
@@ -60,7 +64,9 @@ def parse(key: str, text: object, origin: str) -> Limit:
     for part in text.split() if isinstance(text, str) else ["?"]:
         word, _, value = part.partition("=")
         if word not in WORDS or word in values:
-            raise UsageError(f'{where}: must be like "rate=5 burst=10 running=2", each at most once')
+            raise UsageError(
+                f'{where}: must be like "rate=5 burst=10 running=2", each at most once'
+            )
         if not re.fullmatch(_NUMBERS[word], value) or not 0 < float(value) <= 1_000_000:
             raise UsageError(f"{where}: {word}: {WORDS[word]}")
         values[word] = float(value)

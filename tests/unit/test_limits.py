@@ -14,10 +14,17 @@ from ganglion.protocol.limits import Limit, parse
 
 def test_the_table(tmp_path: Path) -> None:
     file = tmp_path / "ganglion.toml"
-    file.write_text('[limits]\n"label:openai" = "rate=2.5 burst=10 running=2"\n"action:EMBED" = "running=4"\n')
+    file.write_text(
+        '[limits]\n"label:openai" = "rate=2.5 burst=10 running=2"\n"action:EMBED" = "running=4"\n'
+    )
     openai, embed = Config(str(file)).limits
     assert openai == Limit("label", "openai", 2.5, 10, 2)
-    assert json.loads(openai.payload()) == {"label": "openai", "rate": 2.5, "burst": 10, "running": 2}
+    assert json.loads(openai.payload()) == {
+        "label": "openai",
+        "rate": 2.5,
+        "burst": 10,
+        "running": 2,
+    }
     assert json.loads(embed.payload()) == {"action": "EMBED", "running": 4}
 
 
