@@ -38,7 +38,8 @@ class Steering(Connection):
     def result(self, task: str, *, late: bool = False) -> Outcome | dict[str, Any]:
         """The outcome of a task that has ended, or a dictionary with its state.
 
-        ``late``: the outcome that came under a lease that was over, which was kept and not applied.
+        ``late``: the outcome that came under a lease that was over, which was kept and not applied
+        (its first 4096 bytes; ``status`` may be ``failed`` too).
 
         Raises:
             StateError: ``unknown_task``; with ``late`` also when there is none.

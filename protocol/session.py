@@ -32,12 +32,14 @@ from ganglion.protocol.transport.endpoint import Endpoint
 from ganglion.protocol.waiting import (
     Content,
     DeadlineError,
+    LateWaiter,
     Outcome,
     Submission,
     TaskBuriedError,
     TaskCancelledError,
     UnansweredError,
     Waiter,
+    is_late,
 )
 
 __all__ = [
@@ -73,6 +75,7 @@ _ENDINGS = {
     VERB["TASK_COMPLETED"]: "completed",
     VERB["TASK_BURIED"]: "buried",
     VERB["TASK_CANCELLED"]: "cancelled",
+    VERB["TASK_FAILED"]: "failed",  # only ever late
 }
 
 
@@ -226,7 +229,9 @@ class Session:
         """
         word = (self.next_word() if subject is None else subject).encode()
         head = b"CONTROL:" + verb.encode()
-        waiter = Waiter(verb == "RESULT", format_line(head, word, format_params(params), payload))
+        line = format_line(head, word, format_params(params), payload)
+        late = verb == "RESULT" and params.get("late") is not None
+        waiter = LateWaiter(line=line) if late else Waiter(verb == "RESULT", line)
         self._expect(word, waiter)
         assert waiter.line is not None
         return waiter, waiter.line
@@ -424,7 +429,17 @@ class Session:
         elif self.on_unclaimed is not None:
             self.on_unclaimed(message)
 
+    def _on_late(self, message: Incoming) -> None:
+        waiters = self._requests.get(message.task, ())
+        asked = next((waiter for waiter in waiters if isinstance(waiter, LateWaiter)), None)
+        if asked is not None:
+            self.withdraw(message.task, asked)
+            asked.set(self.outcome(message))
+
     def _on_ending(self, message: Incoming) -> None:
+        if is_late(message.params):
+            self._on_late(message)
+            return
         outcome: Outcome | None = None
         error: Exception | None = None
         try:
@@ -481,6 +496,7 @@ _HANDLERS: dict[int, Callable[[Session, Incoming], None]] = {
     VERB["TASK_COMPLETED"]: Session._on_ending,
     VERB["TASK_BURIED"]: Session._on_ending,
     VERB["TASK_CANCELLED"]: Session._on_ending,
+    VERB["TASK_FAILED"]: Session._on_late,
     VERB["PROGRESS"]: Session._on_stream,
     VERB["PARTIAL"]: Session._on_stream,
     VERB["EVENT"]: Session._on_event,

@@ -58,8 +58,20 @@ class Content:
         return codec.decode(self.payload, self.params)
 
 
+def is_late(raw_params: bytes) -> bool:
+    """Whether an outcome was kept and not applied: it has the token of a lease that was over.
+
+    An outcome that counts has none, whatever its submitter called his own parameters.
+    """
+    return b"late=1" in raw_params and {"late", "token"} <= parse_params(raw_params).keys()
+
+
 class Outcome(Content):
-    """How a task ended. ``status`` is ``completed``, ``buried`` or ``cancelled``."""
+    """How a task ended. ``status`` is ``completed``, ``buried`` or ``cancelled``.
+
+    Of one that came late it is what was said: also ``failed``; ``params`` say by whom (``from``)
+    and under which lease (``token``), and how long it was when it was cut (``size``, bytes).
+    """
 
     __slots__ = ("_key", "status")
 
@@ -126,6 +138,12 @@ class Waiter:
         if self.error is not None:
             raise self.error
         return self.value
+
+
+class LateWaiter(Waiter):
+    """Of an outcome that came when its lease was over; a task's ending is no answer to it."""
+
+    __slots__ = ()
 
 
 class Submission(Waiter):

@@ -53,6 +53,22 @@ def record(outcome: Outcome, **more: Any) -> dict[str, Any]:
     return found
 
 
+def late_record(outcome: Outcome) -> dict[str, Any]:
+    """As ``record``, of an outcome that was not applied: whose it is, and how long it was."""
+    params = outcome.params
+    key, value = text_or_base64("result", outcome.payload)
+    size = int(params.get("size", len(outcome.payload)))
+    return {
+        "task": outcome.task,
+        "status": outcome.status,
+        "late": True,
+        "token": int(params["token"]),
+        "from": params.get("from"),
+        "bytes": size,
+        key: value,
+    }
+
+
 def _value(outcome: Outcome, ct: str) -> tuple[str, Any]:
     from ganglion.protocol.errors import GanglionError
 

@@ -10,10 +10,12 @@ from collections import deque
 
 from ganglion.protocol.batch import VERB, Incoming
 from ganglion.protocol.message import Message
+from ganglion.protocol.waiting import is_late
 
 _SUBMIT, _REQUEST, _RESULT, _WATCH = "submit", "request", "result", "watch"
 _COMPLETED = VERB["TASK_COMPLETED"]
 _ENDINGS = frozenset({_COMPLETED, VERB["TASK_BURIED"], VERB["TASK_CANCELLED"]})
+_LATE = frozenset({_COMPLETED, VERB["TASK_FAILED"], VERB["TASK_BURIED"]})
 _ANSWERS = frozenset({VERB["DONE"], VERB["PONG"], VERB["STATE"], VERB["WELCOME"]})
 
 
@@ -76,6 +78,8 @@ class Tracker:
         if verb == VERB["RECEIVED"]:
             self._answered(word, _SUBMIT)
             self._running.add(word)
+        elif verb in _LATE and is_late(message.params):
+            self._answered(word, _RESULT)
         elif verb in _ENDINGS:
             self._ended(word, verb)
         elif verb == VERB["REJECTED"]:

@@ -152,6 +152,21 @@ def test_not_waiting(role: Shell) -> None:
     assert role("call", "UPPER", "x", "--no-wait", "--json").json()["task"]
 
 
+def test_what_comes_too_late_is_shown_beside_the_result(role: Shell) -> None:
+    role("call", "UPPER", "x", "--task", "t1").ok()
+    assert role("result", "t1", "--late").status == 1
+    role("send", stdin=b"RESPONSE:TASK_FAILED:t1;token=7:stood still\n")
+    until(lambda: "late" in role("peek", "t1", "--json").json(), what="the late outcome")
+    assert role("result", "t1").ok().out == "X\n"
+    assert role("result", "t1", "--late").ok().out == "stood still\n"
+    found = role("result", "t1", "--late", "--json").json()
+    assert found.pop("from")
+    wanted = {"task": "t1", "status": "failed", "late": True, "token": 7, "bytes": 11}
+    assert found == {**wanted, "result": "stood still"}
+    lines = role("send", stdin=b"CONTROL:RESULT:t1;late=1\n").ok().out
+    assert "RESPONSE:TASK_FAILED:t1;late=1;token=7;from=" in lines
+
+
 def test_a_timeout_is_75_and_the_task_goes_on(shell: Shell) -> None:
     done = shell("call", "NOBODY", "x", "--task", "t1", "--timeout", "50ms")
     assert (done.status, done.out) == (75, "")

@@ -7,6 +7,7 @@ import pytest
 from ganglion.clients.cli.tracking import Tracker
 from ganglion.protocol._native import lib
 from ganglion.protocol.batch import VERB, Incoming
+from ganglion.protocol.fields import format_params
 from ganglion.protocol.message import Message
 
 TYPES = {"CONTROL": 0, "DATA": 1, "RESPONSE": 2, "ACK": 3}
@@ -15,7 +16,8 @@ TYPES = {"CONTROL": 0, "DATA": 1, "RESPONSE": 2, "ACK": 3}
 def came(tracker: Tracker, line: str) -> None:
     message = Message.parse(line)
     verb, action, task = VERB.get(message.action, 0), message.action.encode(), message.task.encode()
-    tracker.came(Incoming(TYPES[message.type], 0, verb, action, task, b"", message.payload))
+    params = format_params(message.params)
+    tracker.came(Incoming(TYPES[message.type], 0, verb, action, task, params, message.payload))
 
 
 def play(script: str) -> Tracker:
@@ -51,6 +53,11 @@ def play(script: str) -> Tracker:
         (">CONTROL:STATUS >CONTROL:STATUS:r =2,0 <RESPONSE:STATE::{} <RESPONSE:STATE:r:{} =0,0", 0),
         (">CONTROL:RESULT:t =1,0 <RESPONSE:TASK_COMPLETED:t:X =0,0", 0),
         (">CONTROL:RESULT:t <RESPONSE:STATE:t:{} =0,0", 0),
+        # what came late ends nothing
+        (">CONTROL:RESULT:t;late=1 <RESPONSE:TASK_FAILED:t;late=1;token=1:X =0,0", 0),
+        (">DATA:A:t:x <ACK:RECEIVED:t >CONTROL:RESULT:t;late=1 =1,1 "
+         "<RESPONSE:TASK_BURIED:t;late=1;token=1:X =0,1 <RESPONSE:TASK_COMPLETED:t;late=1:X =0,0",
+         0),
         (">CONTROL:WATCH:t <ACK:DONE:t =0,1 <RESPONSE:TASK_COMPLETED:t:X =0,0", 0),
         (">CONTROL:WATCH <ACK:DONE =0,0", 0),
         (">DATA:A:t:x >CONTROL:CANCEL:t <ACK:RECEIVED:t =1,1 <RESPONSE:TASK_CANCELLED:t: "
