@@ -12,7 +12,7 @@ import pytest
 
 from ganglion.clients import Client
 from ganglion.protocol.errors import StateError
-from ganglion.protocol.session import DeadlineError, TaskBuriedError, TaskCancelledError
+from ganglion.protocol.session import DeadlineError, Outcome, TaskBuriedError, TaskCancelledError
 from support.instance import is_running
 from support.process import Process, Spawn
 from support.until import until
@@ -239,6 +239,22 @@ def test_a_lost_coordinator_is_an_error_and_not_a_hang(
         with pytest.raises(OSError, match="coordinator"):
             client.wait(submission, timeout=30)
     spawn.coordinator().terminate()  # the next one cleans up after it
+
+
+def test_what_came_late_ends_no_waiting(client: Client, spawn: Spawn) -> None:
+    waiting = client.start("NOBODY", "x", task="t1")
+    spawn.run("ganglion", "send", stdin=b"RESPONSE:TASK_COMPLETED:t1;token=7:too late\n")
+    until(lambda: "late" in client.peek("t1"), what="the late outcome")
+    late = client.result("t1", late=True)
+    assert isinstance(late, Outcome)
+    assert (late.status, late.payload, late.params["token"]) == ("completed", b"too late", "7")
+    assert not waiting.done
+    state = client.result("t1")
+    assert isinstance(state, dict)
+    assert state["late"]["bytes"] == 8
+    client.cancel("t1")
+    with pytest.raises(TaskCancelledError):
+        client.wait(waiting, timeout=30)
 
 
 @pytest.mark.usefixtures("kit")
