@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,14 @@ def test_who_does_not_want_to_wait_is_told_and_may_ask_again(
         with pytest.raises(OSError, match="coordinator"):
             client.call("UPPER", "x", timeout=0.1)
         spawn.coordinator()
-        assert client.ping() > 0
+
+        def is_answered() -> bool:
+            """0.3 s may be too short on a busy machine; whoever asks again waits again."""
+            with suppress(OSError):
+                return client.ping() > 0
+            return False
+
+        until(is_answered, what="the coordinator that came back")
 
 
 @pytest.mark.usefixtures("instance")
