@@ -72,7 +72,9 @@ class Replacing(Tables):
     ) -> str:
         """The same task with other content; who watches it and who waits for it stay."""
         ended = task.state in ENDED
-        if task.agent is not None or (ended and (task.watchers or self.pinned(task))):
+        if task.state in ("leased", "cancelling") or (
+            ended and (task.watchers or self.pinned(task))
+        ):
             return self.reject(link, task.name, "bad_state", NEEDED)
         if self.draining:
             return self.reject(link, task.name, "draining")
