@@ -32,10 +32,11 @@ log = logging.getLogger("ganglion")
 SWEEP_SECONDS = 1.0
 # Settings of [coordinator] that are fields of gn_core_config under the same name.
 CORE_FIELDS = (
-    "tasks_max", "results_max", "bytes_max", "peers_max", "actions_max", "limits_max", "tries", "lease_ms",
-    "backoff_ms", "backoff_ms_max", "keep_ms", "keep_buried_ms", "heartbeat_ms", "agent_timeout_ms",
-    "suspect_ms", "cancel_grace_ms",
+    "tasks_max", "results_max", "bytes_max", "peers_max", "actions_max", "limits_max", "schedules_max",
+    "partial_bytes_max", "tries", "lease_ms", "backoff_ms", "backoff_ms_max", "keep_ms", "keep_buried_ms",
+    "heartbeat_ms", "agent_timeout_ms", "suspect_ms", "cancel_grace_ms",
 )  # fmt: skip
+MAY_BE_NONE = ("partial_bytes_max",)  # bounds of 0 that mean something
 
 
 def core_config(settings: dict[str, Any]) -> Any:
@@ -51,7 +52,7 @@ def core_config(settings: dict[str, Any]) -> Any:
             setattr(config, name, settings[name])
         except OverflowError:
             raise UsageError(f"coordinator.{name} = {settings[name]} is too large") from None
-        if settings[name] == 0 and name.endswith("_max"):
+        if settings[name] == 0 and name.endswith("_max") and name not in MAY_BE_NONE:
             raise UsageError(f"coordinator.{name} must be at least 1")
     config.seed = int.from_bytes(os.urandom(8), "little")
     # Seconds make epochs sort; the low bits tell two starts within a second apart.

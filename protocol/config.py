@@ -117,6 +117,13 @@ SETTINGS: tuple[Setting, ...] = (
         65_536,
         "actions, senders and labels in use that limits can be set on",
     ),
+    _S("coordinator.schedules_max", int, 4096, "schedules"),
+    _S(
+        "coordinator.partial_bytes_max",
+        int,
+        65_536,
+        "partial results of a running task kept for who watches it later, in bytes; 0: none",
+    ),
     _S("coordinator.tries", int, 3, "how often a task is tried"),
     _S("coordinator.lease_ms", int, 30_000, "how long an agent may hold a task between heartbeats"),
     _S("coordinator.backoff_ms", int, 200, "pause after the first failed try; doubles"),

@@ -191,8 +191,80 @@ static void test_late_makes_room(void)
     gn_core_free(core);
 }
 
+/* ---- what a late watcher hears ---------------------------------------------------------------------------- */
+
+static void tight(gn_core_config *c)
+{
+    c->bytes_max = 400;
+    c->partial_bytes_max = 200;
+    c->tries = 9;
+}
+
+static uint64_t gauge(const gn_core *core, const char *name)
+{
+    for (int i = 0; i < gn_core_gauge_count(); i++)
+        if (strcmp(gn_core_gauge_name(i), name) == 0)
+            return gn_core_gauge(core, i);
+    CHECK(!"a gauge of this name");
+    return 0;
+}
+
+/* Partials go before anything is refused for want of room: whole tasks, in the order in which their first was kept. */
+static void test_partials_make_room(void)
+{
+    gn_core *core = make(tight);
+    int a = gn_core_link_open(core, 1, GN_LINK_STREAM), b = gn_core_link_open(core, 1, GN_LINK_STREAM);
+    char line[1024];
+    say(core, a, "CONTROL:REGISTER:up:{\"actions\":[\"A\"],\"slots\":9}\nDATA:A:t1;ack=0:x\nDATA:A:t2;ack=0:x\n");
+    heard(core, a);
+    say(core, a, "RESPONSE:PARTIAL:t1;seq=0:one\nRESPONSE:PARTIAL:t2;seq=0:two\nRESPONSE:PROGRESS:t2:50 %\n");
+    CHECK(gauge(core, "partial_bytes") == 30 + 30 + 26 && gauge(core, "bytes") == 6 + 86 && gn_core_check(core) == 0);
+    sprintf(line, "DATA:A:t3;ack=0:%0330d\n", 0);
+    say(core, b, line);
+    CHECK(gauge(core, "partial_bytes") == 56 && gn_core_check(core) == 0);
+    say(core, b, "CONTROL:WATCH:t1;seq=0\nCONTROL:WATCH:t2;seq=0\n");
+    CHECK(strcmp(heard(core, b), "ACK:DONE:t1\nACK:DONE:t2\nRESPONSE:PROGRESS:t2:50 %\nRESPONSE:PARTIAL:t2;seq=0:two\n") == 0);
+    say(core, a, "RESPONSE:PARTIAL:t1;seq=1:there is no room for this, so that of another task goes\n");
+    CHECK(gauge(core, "partial_bytes") == 0 && gn_core_check(core) == 0);
+    sprintf(line, "DATA:A:t4;ack=0:%060d\n", 0);
+    say(core, b, line);
+    heard(core, b);
+    say(core, b, "DATA:A:t5:x\n");
+    CHECK(strstr(heard(core, b), "RESPONSE:REJECTED:t5:busy") != NULL && gn_core_check(core) == 0);
+    gn_core_free(core);
+}
+
+/* Many of all lengths, some with line ends in them: what is kept is always the last of them, within the bound. */
+static void test_partials_of_one_task(void)
+{
+    static char line[2048], text[512];
+    gn_core *core = make(NULL);
+    int a = gn_core_link_open(core, 1, GN_LINK_STREAM), b = gn_core_link_open(core, 1, GN_LINK_STREAM);
+    say(core, a, "CONTROL:REGISTER:up:{\"actions\":[\"A\"]}\nDATA:A:t1;ack=0:x\n");
+    for (int i = 0; i < 3000; i++) {
+        int len = 1 + i * 37 % 300;
+        memset(text, i % 3 == 0 ? '\n' : 'x', (size_t)len);
+        sprintf(line, "RESPONSE:PARTIAL:t1;seq=%d;len=%d:%.*s\n", i, len, len, text);
+        say(core, a, line);
+        CHECK(gauge(core, "partial_bytes") <= 65536 && (i % 100 > 0 || gn_core_check(core) == 0));
+    }
+    CHECK(gauge(core, "partial_bytes") > 65536 - 400);
+    say(core, b, "CONTROL:WATCH:t1;seq=2999\n");
+    const char *got = heard(core, b);
+    CHECK(strncmp(got, "ACK:DONE:t1\nRESPONSE:PARTIAL:t1;seq=2999", 40) == 0 && strstr(got + 40, "PARTIAL") == NULL);
+    say(core, b, "CONTROL:WATCH:t1;seq=0\n");
+    CHECK(strlen(heard(core, b)) == strlen("ACK:DONE:t1\n") + gauge(core, "partial_bytes"));
+    say(core, a, "RESPONSE:TASK_RELEASED:t1;delay=900:\n"); /* they stay until it is tried again, or is another task */
+    CHECK(gauge(core, "partial_bytes") > 0 && gn_core_check(core) == 0);
+    say(core, a, "DATA:A:t1;dup=replace;delay=900:y\n");
+    CHECK(gauge(core, "partial_bytes") == 0 && gn_core_check(core) == 0);
+    gn_core_free(core);
+}
+
 int main(void)
 {
+    test_partials_make_room();
+    test_partials_of_one_task();
     test_long_names();
     test_long_circle();
     test_replace_when_full();

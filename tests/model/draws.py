@@ -75,6 +75,8 @@ KINDS = Counter(
         "release": 1,
         "bury": 2,
         "progress": 1,
+        "partial": 4,
+        "watch_from": 2,
         "take_output": 2,
         "take_all": 4,
     }

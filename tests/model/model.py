@@ -7,6 +7,7 @@ answer to a message, then what follows from it (outcomes, dependents, dispatches
 
 from __future__ import annotations
 
+from model.partials import Partials
 from model.schedules import Schedules
 from model.things import ENDED, NEVER, Link, Peer, Task
 
@@ -14,7 +15,7 @@ NEEDS_ALONE = "needs: there is no after= it could be about"
 MASK = (1 << 64) - 1
 
 
-class Model(Schedules):
+class Model(Partials, Schedules):
     """What each message does. A refused one returns its code, others ""."""
 
     def register(

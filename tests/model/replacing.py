@@ -105,6 +105,7 @@ class Replacing(Tables):
         if task in self.spent:
             self.spent.remove(task)
         self.leave_line(task)
+        task.forget_stream()
         task.handed_out = True
         for key in (
             "state",

@@ -181,6 +181,7 @@ class Tables(Limits, Lattice):
     def end(self, task: Task) -> None:
         task.ttl_at = NEVER
         self.drop(self.mine(task))
+        task.forget_stream()
         if task.state == "buried":
             self.buried.append(task)
             keep = task.keep if task.keep_given else self.config.keep_buried_ms * MS
@@ -340,6 +341,7 @@ class Tables(Limits, Lattice):
         task.leased_at = self.now
         task.due = self.now + task.lease
         task.listed = task.missing = 0
+        task.forget_stream()
         self.spend(task)
         self.shift(task, "leased")
         self.hold(task, agent, self.token)

@@ -36,6 +36,7 @@ from model.late import keep
 from model.model import Model
 from model.native import CLOSE, DRAINED, OPEN, SHARED, STREAM, Core
 from model.replaying import Replaying
+from model.streaming import Streaming
 from model.things import ENDED, MS, NEVER, Config, Link, Peer, Task
 
 
@@ -43,7 +44,7 @@ class NotRead(Exception):
     """The core does not read on from a stream that does not take its answers: the message was not sent."""
 
 
-class CoreAndModel(Burying, Replaying, RuleBasedStateMachine):
+class CoreAndModel(Burying, Streaming, Replaying, RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.config = Config()
@@ -168,6 +169,7 @@ class CoreAndModel(Burying, Replaying, RuleBasedStateMachine):
         assert gauges["adopted"] == model.adopted
         assert gauges["meters"] == len(model.live())
         assert gauges["limits"] == sum(meter.limited for meter in model.meters.values())
+        assert gauges["partial_bytes"] == model.partial_bytes()
         assert gauges["parked"] == sum(meter.parked() for meter in model.meters.values())
         assert gauges["edges"] == len(model.edges)
         assert gauges["schedules"] == len(model.schedules)
@@ -353,19 +355,6 @@ class CoreAndModel(Burying, Replaying, RuleBasedStateMachine):
         self.send(link, f"CONTROL:CANCEL:{name}")
         self.model.cancel(link, name)
 
-    def watch(self, r: random.Random) -> None:
-        link, name, model = self.a_link(r), self.a_name(r), self.model
-        self.send(link, f"CONTROL:WATCH:{name}")
-        task = model.tasks.get(name)
-        if task is None:
-            model.reject(link, name, "unknown_task")
-        elif not model.watch(task, link):
-            model.reject(link, name, "busy")
-        else:
-            model.say(link, f"ACK:DONE:{name}")
-            if task.state in ENDED:
-                model.deliver(task)
-
     def result(self, r: random.Random) -> None:
         """Of a task that has ended; else the answer is JSON, which the dialogues have."""
         link, name, model = self.a_link(r), self.a_name(r, *ENDED), self.model
@@ -512,7 +501,7 @@ class CoreAndModel(Burying, Replaying, RuleBasedStateMachine):
         link, peer, name, token = self.a_lease(r)
         given = {"token": str(token), **params} if token is not None else params
         self.send(link, f"RESPONSE:{verb}:{name}{Model.text(given)}:{payload}")
-        if verb != "PROGRESS" and name in self.model.tasks:
+        if verb not in ("PROGRESS", "PARTIAL") and name in self.model.tasks:
             self.model.answered(self.model.tasks[name], peer, token)
         refused = self.model.outcome_code(link, peer, name, token)
         if refused == "stale":
@@ -566,13 +555,6 @@ class CoreAndModel(Burying, Replaying, RuleBasedStateMachine):
         task, _ = self.outcome(r, "TASK_BURIED", {}, words)
         if task is not None:
             self.model.bury(task, "agent", words)
-
-    def progress(self, r: random.Random) -> None:
-        payload = r.choice(PAYLOADS)
-        task, _ = self.outcome(r, "PROGRESS", {"y": "1"}, payload)
-        for link in task.watchers if task else []:
-            if self.model.room(link):
-                self.model.say(link, f"RESPONSE:PROGRESS:{task.name if task else ''};y=1:{payload}")
 
 
 CoreAndModel.TestCase.settings = settings(

@@ -46,6 +46,7 @@ class Config:
     edges_max: int = 5
     limits_max: int = 7
     schedules_max: int = 2
+    partial_bytes_max: int = 150
     peers_max: int = 4
     out_bytes_max: int = 500
     tries: int = 3
@@ -158,6 +159,11 @@ class Task:
     watchers: list[Link] = field(default_factory=list)
     timer: tuple[int, int] | None = None
     size: int = 0
+    partials: list[tuple[int, str]] = field(default_factory=list)  # what is kept: number, line
+    progress: str = ""  # the last line, when it is kept
+
+    def forget_stream(self) -> None:
+        self.partials, self.progress = [], ""
 
 
 @dataclass(eq=False, repr=False)

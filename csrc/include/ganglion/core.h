@@ -65,6 +65,7 @@ typedef struct gn_core_config {
     uint32_t edges_max;         /* 1048576: after= */
     uint32_t limits_max;        /* 65536: actions, senders and labels that limits are or could be set on */
     uint32_t schedules_max;     /* 4096 */
+    uint32_t partial_bytes_max; /* 65536: of each running task's PARTIAL lines kept for who watches later, and of its last PROGRESS; 0: none */
     uint32_t out_bytes_max;     /* 4 MiB: output of one link not taken yet; over it results wait in the table,
                                    and a link that goes to twice this with answers is closed (slow_peer) */
     uint32_t inline_bytes_max;  /* 65536 */

@@ -24,6 +24,7 @@ GN_ACCESS(meter, meters)
 GN_ACCESS(berth, berths)
 GN_ACCESS(schedule, schedules)
 GN_ACCESS(late, lates)
+GN_ACCESS(stream, streams)
 #undef GN_ACCESS
 
 #define GN_TASK_ALL offsetof(struct gn_task, all)
@@ -205,8 +206,17 @@ int gn_watch_add(gn_core *core, struct gn_task *t, uint32_t conn); /* 0 or GN_BU
 void gn_watch_free(gn_core *core, struct gn_watch *w);
 void gn_watch_deliver(gn_core *core, struct gn_task *t);       /* t has ended: to everybody who waits */
 void gn_watch_room(gn_core *core, struct gn_conn *c);
-void gn_watch_forward(gn_core *core, const struct gn_task *t, const struct gn_ctx *x);
+void gn_watch_forward(gn_core *core, struct gn_task *t, const struct gn_ctx *x);
 void gn_events_tell(gn_core *core, const struct gn_task *t, int event, int state);
+
+/* ---- partials.c: what a late watcher can hear again ---------------------------------------------------- */
+
+/* The line in core->line, a PARTIAL of that number or the last PROGRESS. It is not kept where it does not fit. */
+void gn_partials_keep_line(gn_core *core, struct gn_task *t, uint64_t seq);
+void gn_partials_keep_progress(gn_core *core, struct gn_task *t);
+void gn_partials_say(gn_core *core, const struct gn_task *t, struct gn_conn *c, uint64_t from); /* to c: the last PROGRESS, and those from this number on */
+void gn_partials_drop(gn_core *core, struct gn_task *t); /* all; also without any */
+void gn_partials_yield(gn_core *core, uint64_t bytes);   /* they go, of whole tasks, until so many bytes fit, or none are left */
 
 /* ---- results.c ------------------------------------------------------------------------------------------ */
 
@@ -326,6 +336,9 @@ void gn_effect_list(gn_core *core, struct gn_conn *c);
 void gn_say(gn_core *core, uint32_t conn, const char *verb, const char *task, size_t task_len, const char *params,
             const char *payload, size_t payload_len);
 int gn_must_count(const char *payload, size_t len); /* it holds an LF, or ends in a NUL: it needs a len= */
+/* The same about t into core->line, and a line that is there already to c. */
+int gn_say_make(gn_core *core, const char *verb, const struct gn_task *t, const char *params, const char *payload, size_t payload_len); /* 0: out of memory */
+void gn_say_line(gn_core *core, struct gn_conn *c, const void *line, size_t len);
 /* The same about t, held back until that batch is committed, and saying what is promised: journal=<policy>. */
 void gn_say_held(gn_core *core, uint32_t conn, uint64_t batch, const char *verb, const struct gn_task *t, const char *params);
 void gn_reject(gn_core *core, const struct gn_ctx *x, int code);

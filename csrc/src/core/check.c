@@ -358,6 +358,31 @@ static uint32_t in_queues(const gn_core *core)
     return n;
 }
 
+static int streams_ok(const gn_core *core, uint64_t *bytes)
+{
+    uint64_t kept = 0;
+    SUB(list_ok(&core->streams, offsetof(struct gn_stream, node), &core->kept_streams));
+    TRUE(core->kept_streams.count == core->streams.live);
+    for (uint32_t i = core->kept_streams.head; i != GN_NIL; i = gn_stream_at(core, i)->node.next) {
+        const struct gn_stream *s = gn_stream_at(core, i);
+        const struct gn_task *t = gn_task_at(core, s->task);
+        uint64_t lines = 0;
+        struct gn_piece piece;
+        for (size_t at = s->head; at < s->tail; at += sizeof piece + piece.len) {
+            memcpy(&piece, s->buf + at, sizeof piece);
+            TRUE(piece.len > 0 && piece.len <= s->tail - at - sizeof piece);
+            lines += piece.len;
+        }
+        TRUE(t->stream == i && t->state != GN_STATE_NONE && !gn_task_ended(t));
+        TRUE(lines == s->bytes && lines <= core->config.partial_bytes_max && s->progress_len <= core->config.partial_bytes_max);
+        TRUE(s->bytes + s->progress_len > 0 && s->tail <= s->cap && (s->progress == NULL) == (s->progress_len == 0));
+        kept += lines + s->progress_len;
+    }
+    TRUE(kept == core->partial_bytes);
+    *bytes += kept;
+    return 0;
+}
+
 /* What the counters say is what a walk over all tasks finds. */
 static int sums_ok(const gn_core *core)
 {
@@ -387,6 +412,7 @@ static int sums_ok(const gn_core *core)
     TRUE(unfinished == core->unfinished);
     TRUE(queued == in_queues(core));
     SUB(schedules_ok(core, &bytes));
+    SUB(streams_ok(core, &bytes));
     TRUE(bytes == core->bytes);
     TRUE(lates == core->lates.live && lates == core->late_list.count);
     TRUE(core->results == count[GN_STATE_DONE] + count[GN_STATE_CANCELLED]);

@@ -18,6 +18,7 @@ void gn_core_defaults(gn_core_config *config)
         .edges_max = 1u << 20,
         .limits_max = 65536,
         .schedules_max = 4096,
+        .partial_bytes_max = 65536,
         .out_bytes_max = 4u << 20,
         .inline_bytes_max = GN_INLINE_BYTES_MAX,
         .tries = 3,
@@ -66,6 +67,7 @@ static int make_tables(gn_core *core)
            gn_pool_open(&core->berths, sizeof(struct gn_berth), INDEX_MAX) && /* each holds a task or invited one */
            gn_pool_open(&core->schedules, sizeof(struct gn_schedule), INDEX_MAX) &&
            gn_pool_open(&core->lates, sizeof(struct gn_late), INDEX_MAX) &&
+           gn_pool_open(&core->streams, sizeof(struct gn_stream), INDEX_MAX) &&
            gn_timers_reserve(core);
 }
 
@@ -80,7 +82,8 @@ gn_core *gn_core_new(const gn_core_config *config)
     core->token = (config->epoch & 0xfffff) << 32;
     core->settle_head = core->settle_tail = core->doomed = GN_NIL;
     core->actions_head = core->actions_tail = core->agents_head = core->agents_tail = GN_NIL;
-    core->all = core->spent = core->dirty = core->effects = core->event_conns = core->blob_drops = core->blob_keeps = core->holding = GN_LIST_EMPTY;
+    core->all = core->spent = core->dirty = core->effects = core->event_conns = core->blob_drops = core->blob_keeps = core->holding =
+        core->kept_streams = GN_LIST_EMPTY;
     core->late_list = GN_LIST_EMPTY;
     core->batch = 1;
     core->walk = GN_NIL;
@@ -104,6 +107,10 @@ static void free_contents(gn_core *core)
     }
     for (uint32_t i = core->late_list.head; i != GN_NIL; i = gn_late_at(core, i)->node.next)
         free(gn_late_at(core, i)->mem);
+    for (uint32_t i = core->kept_streams.head; i != GN_NIL; i = gn_stream_at(core, i)->node.next) {
+        free(gn_stream_at(core, i)->buf);
+        free(gn_stream_at(core, i)->progress);
+    }
     for (uint32_t i = 0; core->peers.chunk != NULL && i < core->peers.high; i++) {
         struct gn_peer *p = gn_peer_at(core, i);
         if (p->live) {
@@ -132,7 +139,7 @@ void gn_core_free(gn_core *core)
     struct gn_pool *pools[] = {&core->tasks, &core->actions, &core->serves, &core->peers,
                                &core->conns, &core->watches, &core->edges,  &core->blobs,
                                &core->keys,  &core->tags,    &core->meters, &core->berths,
-                               &core->schedules, &core->lates};
+                               &core->schedules, &core->lates, &core->streams};
     for (size_t i = 0; i < sizeof pools / sizeof *pools; i++)
         gn_pool_close(pools[i]);
     free(core->task_names.slot);
@@ -146,6 +153,7 @@ void gn_core_free(gn_core *core)
     free(core->kept);
     free(core->journal.p);
     free(core->text.p);
+    free(core->line.p);
     free(core->firing.p);
     free(core);
 }

@@ -55,6 +55,7 @@ int gn_dispatch(gn_core *core, struct gn_task *t, struct gn_peer *p)
         gn_key_take(core, t); /* the journal says it ran: so it had the turn */
     else if (core->limits > 0)
         gn_limits_spend(core, t);
+    gn_partials_drop(core, t); /* of the try before */
     t->agent = p == NULL ? GN_NIL : p->self;
     t->token = ++core->token;
     t->tries_used++;

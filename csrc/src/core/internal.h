@@ -138,6 +138,7 @@ struct gn_task {
     uint32_t heap_at;     /* place in the timer heap */
     uint32_t tags;        /* its key and labels, or GN_NIL */
     uint32_t sender;      /* the meter of who submitted it, or GN_NIL */
+    uint32_t stream;      /* of what is kept of its PARTIALs, or GN_NIL */
     uint32_t berth;       /* parked there, or in the queue on its invitation; else GN_NIL */
     uint32_t late;        /* an outcome that came when its lease was over, or GN_NIL */
     uint32_t needs;       /* first edge to a task it waits for or runs after */
@@ -175,6 +176,21 @@ struct gn_task {
     int64_t due_us;       /* of its state */
     int64_t ttl_us;       /* of its unfinished life */
     int64_t accepted_us, entered_us /* its action */, leased_us, ended_us;
+};
+
+/* What is kept of a task's PARTIALs and PROGRESS: lines as they were sent. */
+struct gn_stream {
+    struct gn_node node;  /* core->kept_streams: oldest first */
+    uint32_t self, task;
+    uint8_t *buf;         /* buf[head..tail): of each line a struct gn_piece, then the line */
+    size_t head, tail, cap;
+    uint32_t bytes;       /* of the lines */
+    uint32_t progress_len;
+    uint8_t *progress;    /* the last PROGRESS, or NULL */
+};
+struct gn_piece {
+    uint64_t seq;
+    uint32_t len;
 };
 
 struct gn_action {
@@ -409,6 +425,7 @@ struct gn_text {
     X(spent, core->spent.count, 0)                                                         \
     X(late, core->lates.live, 0)                                                           \
     X(bytes, core->bytes, core->config.bytes_max)                                          \
+    X(partial_bytes, core->partial_bytes, 0)                                               \
     X(actions, core->actions.live, core->config.actions_max)                               \
     X(peers, core->peers.live, core->config.peers_max)                                     \
     X(agents, core->agents, 0)                                                             \
@@ -455,16 +472,16 @@ struct gn_core {
     int64_t now; /* us */
     uint64_t random;
     uint64_t token, serial, turn, named, visit;
-    struct gn_pool tasks, actions, serves, peers, conns, watches, edges, blobs, keys, tags, meters, berths, schedules, lates;
+    struct gn_pool tasks, actions, serves, peers, conns, watches, edges, blobs, keys, tags, meters, berths, schedules, lates, streams;
     struct gn_names task_names, action_names, peer_names, blob_names, key_names, meter_names, schedule_names;
     struct gn_timers timers;
     struct gn_list all, spent, dirty, effects, event_conns, blob_drops, blob_keeps, holding;
-    struct gn_list late_list;             /* oldest first */
+    struct gn_list late_list, kept_streams; /* oldest first */
     uint32_t settle_head, settle_tail;
     uint32_t doomed;                      /* links to be closed */
     uint32_t actions_head, actions_tail;  /* marked: got a ready task, were resumed, ... */
     uint32_t agents_head, agents_tail;    /* marked: got a free slot, room, ... */
-    uint64_t bytes, out_bytes;
+    uint64_t bytes, out_bytes, partial_bytes; /* the last are among the first */
     uint32_t limits, parked; /* limits that are set; tasks parked by one */
     uint32_t unfinished, results, agents, suspects;
     uint32_t count[16];

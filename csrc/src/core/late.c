@@ -79,6 +79,8 @@ static struct gn_late *take(gn_core *core, struct gn_task *t, const struct gn_ct
     size_t from_len = sender_of(core, x, &from);
     size_t len = m->payload.len < GN_LATE_BYTES_MAX ? m->payload.len : GN_LATE_BYTES_MAX;
     gn_late_drop(core, t);
+    if (!core->replaying)
+        gn_partials_yield(core, from_len + len);
     while (!core->replaying && core->bytes + from_len + len > core->config.bytes_max)
         if (!gn_late_give_way(core))
             return NULL;

@@ -38,6 +38,8 @@ static int may(const gn_core *core, const struct gn_task *t)
 /* Room for bytes in place of t's, without t making it. */
 static int make_room(gn_core *core, const struct gn_task *t, size_t bytes)
 {
+    if (!core->replaying)
+        gn_partials_yield(core, bytes);
     while (!core->replaying && core->bytes + bytes > core->config.bytes_max + t->mem_bytes) {
         if (gn_late_give_way(core))
             continue;
@@ -115,6 +117,7 @@ static void forget_life(gn_core *core, struct gn_task *t, const struct ties *tie
     gn_deps_renew(core, t, ties->needs);
     gn_tags_free(core, t);
     gn_sender_free(core, t);
+    gn_partials_drop(core, t);
     t->tags = ties->tags;
     t->sender = ties->sender;
     gn_blob_unref(core, t->blob);

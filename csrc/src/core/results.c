@@ -69,6 +69,7 @@ static int room_for_result(gn_core *core, size_t bytes)
 {
     if (core->replaying)
         return 0;
+    gn_partials_yield(core, bytes);
     while (core->bytes + bytes > core->config.bytes_max * 2 && (core->late_list.head != GN_NIL || core->spent.head != GN_NIL)) {
         if (gn_late_give_way(core))
             continue;
@@ -247,6 +248,7 @@ int gn_make_room(gn_core *core, size_t bytes)
         return 0; /* it was accepted, and what made room for it stands in the journal as forgotten */
     if (core->results >= core->config.results_max && core->spent.head == GN_NIL)
         return GN_BUSY;
+    gn_partials_yield(core, bytes);
     while (core->tasks.live >= core->config.tasks_max || core->bytes + bytes > core->config.bytes_max) {
         if (core->tasks.live < core->config.tasks_max && gn_late_give_way(core))
             continue;

@@ -13,17 +13,11 @@ int gn_must_count(const char *payload, size_t len)
     return len > 0 && (memchr(payload, '\n', len) != NULL || payload[len - 1] == 0);
 }
 
-void gn_say(gn_core *core, uint32_t conn, const char *verb, const char *task, size_t task_len, const char *params,
-            const char *payload, size_t payload_len)
+/* The line of gn_say into dst; its length, at most the sum of those given and 32. */
+static size_t put_line(uint8_t *dst, const char *verb, const char *task, size_t task_len, const char *params, size_t params_len,
+                       const char *payload, size_t payload_len)
 {
-    if (conn == GN_NIL)
-        return;
-    struct gn_conn *c = gn_conn_at(core, conn);
-    size_t verb_len = strlen(verb), params_len = params == NULL ? 0 : strlen(params);
-    uint8_t *dst = gn_out_reserve(core, c, verb_len + task_len + params_len + payload_len + 32);
-    if (dst == NULL)
-        return;
-    size_t n = put(dst, verb, verb_len);
+    size_t n = put(dst, verb, strlen(verb));
     if (task_len > 0 || params_len > 0 || payload != NULL) {
         dst[n++] = ':';
         n += put(dst + n, task, task_len);
@@ -41,7 +35,37 @@ void gn_say(gn_core *core, uint32_t conn, const char *verb, const char *task, si
         n += put(dst + n, payload, payload_len);
     }
     dst[n++] = '\n';
-    gn_out_plain(core, c, n);
+    return n;
+}
+
+void gn_say(gn_core *core, uint32_t conn, const char *verb, const char *task, size_t task_len, const char *params,
+            const char *payload, size_t payload_len)
+{
+    if (conn == GN_NIL)
+        return;
+    struct gn_conn *c = gn_conn_at(core, conn);
+    size_t params_len = params == NULL ? 0 : strlen(params);
+    uint8_t *dst = gn_out_reserve(core, c, strlen(verb) + task_len + params_len + payload_len + 32);
+    if (dst != NULL)
+        gn_out_plain(core, c, put_line(dst, verb, task, task_len, params, params_len, payload, payload_len));
+}
+
+int gn_say_make(gn_core *core, const char *verb, const struct gn_task *t, const char *params, const char *payload, size_t payload_len)
+{
+    struct gn_text *line = &core->line;
+    size_t params_len = strlen(params);
+    line->len = 0;
+    if (!gn_text_reserve(line, strlen(verb) + t->name_len + params_len + payload_len + 32))
+        return 0;
+    line->len = put_line((uint8_t *)line->p, verb, gn_task_name(t), t->name_len, params, params_len, payload, payload_len);
+    return 1;
+}
+
+void gn_say_line(gn_core *core, struct gn_conn *c, const void *line, size_t len)
+{
+    uint8_t *dst = gn_out_reserve(core, c, len);
+    if (dst != NULL)
+        gn_out_plain(core, c, put(dst, line, len));
 }
 
 void gn_say_held(gn_core *core, uint32_t conn, uint64_t batch, const char *verb, const struct gn_task *t, const char *params)

@@ -189,6 +189,8 @@ static uint64_t bytes_of(const struct gn_schedule *s)
 /* 0, or GN_BUSY: `more` bytes do not fit beside the unfinished tasks. */
 static int make_room(gn_core *core, uint64_t more)
 {
+    if (!core->replaying)
+        gn_partials_yield(core, more);
     while (!core->replaying && core->bytes + more > core->config.bytes_max) {
         if (core->spent.head == GN_NIL)
             return GN_BUSY;

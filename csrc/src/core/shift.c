@@ -56,6 +56,7 @@ static void enter_ended(gn_core *core, struct gn_task *t)
     t->ended_us = core->now;
     t->ttl_us = GN_NEVER;
     gn_deps_drop(core, t);
+    gn_partials_drop(core, t);
     if (t->state == GN_STATE_BURIED) {
         gn_list_push(&core->tasks, GN_TASK_Q, &gn_action_at(core, t->action)->buried, t->self);
         t->due_us = after_ms(core, t->flags & GN_TASK_KEEP ? t->keep_ms : core->config.keep_buried_ms);

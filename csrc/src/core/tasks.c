@@ -44,7 +44,7 @@ static void enlist(gn_core *core, struct gn_task *t, const char *name, size_t na
 {
     t->hash = (uint32_t)gn_hash(core->config.seed, name, name_len);
     t->action = t->next_action = t->agent = t->blob = t->heap_at = GN_NIL;
-    t->needs = t->settle_next = t->tags = t->sender = t->berth = t->late = GN_NIL;
+    t->needs = t->settle_next = t->tags = t->sender = t->berth = t->late = t->stream = GN_NIL;
     t->needed_by = t->watchers = GN_LIST_EMPTY;
     t->due_us = t->ttl_us = GN_NEVER;
     t->accepted_us = t->entered_us = core->now;
@@ -89,6 +89,7 @@ void gn_task_free(gn_core *core, struct gn_task *t)
     gn_tags_free(core, t);
     gn_sender_free(core, t);
     gn_late_drop(core, t);
+    gn_partials_drop(core, t);
     while (t->watchers.head != GN_NIL)
         gn_watch_free(core, gn_watch_at(core, t->watchers.head));
     gn_blob_unref(core, t->blob);

@@ -307,6 +307,8 @@ void gn_verb_watch(gn_core *core, const struct gn_ctx *x)
         return;
     }
     gn_done(core, x);
+    if (x->conn != GN_NIL && x->p.present & GN_BIT(SEQ))
+        gn_partials_say(core, t, gn_conn_at(core, x->conn), x->p.seq);
     if (gn_task_ended(t))
         gn_watch_deliver(core, t);
 }

@@ -77,19 +77,24 @@ void gn_watch_room(gn_core *core, struct gn_conn *c)
     }
 }
 
-/* PROGRESS and PARTIAL to everybody who waits; who is behind misses them, never the outcome. */
-void gn_watch_forward(gn_core *core, const struct gn_task *t, const struct gn_ctx *x)
+/* PROGRESS and PARTIAL to everybody who waits, and kept for who comes later; who is behind misses them, never the outcome. */
+void gn_watch_forward(gn_core *core, struct gn_task *t, const struct gn_ctx *x)
 {
     const gn_msg *m = x->m;
     char params[GN_HEADER_BYTES_MAX + 1];
     ptrdiff_t n = gn_pairs_copy(params, 0, GN_HEADER_BYTES_MAX, gn_chars(x->buf, m->params), m->params.len, GN_TAKEN_OUT);
     params[n] = 0; /* never over: it is what came in, or less */
-    const char *verb = m->verb == GN_VERB_PROGRESS ? "RESPONSE:PROGRESS" : "RESPONSE:PARTIAL";
+    int progress = m->verb == GN_VERB_PROGRESS;
+    int made = gn_say_make(core, progress ? "RESPONSE:PROGRESS" : "RESPONSE:PARTIAL", t, params,
+                           m->flags & GN_MSG_PAYLOAD ? gn_chars(x->buf, m->payload) : NULL, m->payload.len);
+    if (made && progress)
+        gn_partials_keep_progress(core, t);
+    else if (made && x->p.present & GN_BIT(SEQ))
+        gn_partials_keep_line(core, t, x->p.seq);
     for (uint32_t i = t->watchers.head; i != GN_NIL; i = gn_watch_at(core, i)->on_task.next) {
         struct gn_conn *c = gn_conn_at(core, gn_watch_at(core, i)->conn);
-        if (gn_out_room(core, c))
-            gn_say(core, c->self, verb, gn_task_name(t), t->name_len, params,
-                   m->flags & GN_MSG_PAYLOAD ? gn_chars(x->buf, m->payload) : NULL, m->payload.len);
+        if (made && gn_out_room(core, c))
+            gn_say_line(core, c, core->line.p, core->line.len);
         else
             core->n.progress_dropped++; /* the gap shows in seq= */
     }
