@@ -18,6 +18,7 @@ a task: every change of every task, one line each, until Ctrl-C."""
 EXAMPLES = """\
 examples:
   ganglion watch report-2026-11
+  ganglion watch report-2026-11 --from 0
   ganglion watch --json | jq 'select(.state == "buried")'
 """
 
@@ -25,6 +26,13 @@ examples:
 def arguments(parser: argparse.ArgumentParser) -> None:
     completes(parser.add_argument("task", metavar="TASK", nargs="?"), "task")
     parser.add_argument("--timeout", type=milliseconds, metavar="T", help="end after so long")
+    parser.add_argument(
+        "--from",
+        type=int,
+        dest="from_seq",
+        metavar="SEQ",
+        help="first the last progress and the partial results that were kept, from this number on",
+    )
     add_json(parser, "one JSON object for each event")
 
 
@@ -72,7 +80,7 @@ def _one(args: argparse.Namespace, context: Context, client: Any, timeout: float
             out.write(payload)
         out.flush()
 
-    outcome = client.watch_task(args.task, on_stream, timeout)
+    outcome = client.watch_task(args.task, on_stream, timeout, args.from_seq)
     if args.json:
         out.json(results.record(outcome))
     elif not partial:
