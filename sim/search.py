@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -20,6 +21,7 @@ from ganglion.sim.workload import make_plan
 from ganglion.sim.world import Result, run
 
 CHUNK = 8  # seeds a worker takes at a time
+END_S = 10  # for what is left of a pool whose workers are gone
 
 
 @dataclass
@@ -146,11 +148,14 @@ def _parallel(first: int, count: int, jobs: int) -> Iterator[Result]:
 
 def _end(pool: ProcessPoolExecutor) -> None:
     workers = list((pool._processes or {}).values())
+    manager: threading.Thread | None = getattr(pool, "_executor_manager_thread", None)
     pool.shutdown(wait=False, cancel_futures=True)
     for worker in workers:
         worker.terminate()
     for worker in workers:
         worker.join()
+    if manager is not None:  # else it is still at it when the interpreter takes its pipes away
+        manager.join(END_S)
 
 
 def _who_died(seeds: list[int]) -> Iterator[Result]:
