@@ -18,8 +18,12 @@ ENDINGS = {"TASK_COMPLETED": "done", "TASK_BURIED": "buried", "TASK_CANCELLED": 
 
 
 def youngest(told: Told) -> list[str]:
-    """The last tasks that ended, as the clients know it."""
-    return list(told.endings)[-TASKS_MAX:]
+    """The last tasks that ended, as the clients know it: of each client as many, since ledgers hold no times."""
+    by_client: dict[str, list[str]] = {}
+    for task in told.endings:
+        by_client.setdefault(task.partition("-")[0], []).append(task)
+    share = TASKS_MAX // max(1, len(by_client))
+    return [task for tasks in by_client.values() for task in tasks[-share:]]
 
 
 def reask(path: Path, tasks: list[str], ledger: Ledger) -> int:

@@ -8,7 +8,8 @@ import pytest
 
 from crash import kinds
 from crash.audit import Verdict, compare
-from crash.ledger import Ledger, Order, digest, read_runs, read_told
+from crash.ledger import Ledger, Order, Told, digest, read_runs, read_told
+from crash.reask import TASKS_MAX, youngest
 
 ORDER = Order("plain", "-")
 
@@ -109,3 +110,11 @@ def test_an_order_is_rebuilt_from_its_name(kind: str) -> None:
     assert kinds.line("t", order) == kinds.line("t", order)
     assert kinds.is_as_ordered("t", order, digest(kinds.payload("t", order)))
     assert not kinds.is_as_ordered("u", order, digest(kinds.payload("t", order)))
+
+
+def test_the_youngest_are_the_last_of_each_client() -> None:
+    told = Told(endings={f"{who}-001-{n}": set() for who in "ab" for n in range(TASKS_MAX)})
+    found = youngest(told)
+    assert len(found) == TASKS_MAX
+    assert found[0] == f"a-001-{TASKS_MAX // 2}"
+    assert found[-1] == f"b-001-{TASKS_MAX - 1}"
