@@ -193,6 +193,14 @@ void gn_agent_trust(gn_core *core, struct gn_peer *p)
     gn_agent_arm(core, p);
 }
 
+int gn_agent_serves(const gn_core *core, const struct gn_peer *p, uint32_t action)
+{
+    for (uint32_t i = 0; i < p->serve_count; i++)
+        if (gn_serve_at(core, p->serves[i])->action == action)
+            return 1;
+    return 0;
+}
+
 void gn_agent_mark(gn_core *core, struct gn_peer *p)
 {
     if (p->marked)

@@ -58,6 +58,9 @@ void gn_unfinish_delay(gn_core *core, struct gn_task *t, int event, uint64_t del
 
 int gn_is_name(const char *s, size_t n); /* 1 to 64 of letters digits - _ . */
 uint32_t gn_task_find(const gn_core *core, const char *name, size_t len);
+struct gn_task *gn_task_named(const gn_core *core, const struct gn_ctx *x); /* that x is about, or NULL */
+/* A parameter that t is passed on with, as written; the last of a key given twice. "" and 0: none. */
+const char *gn_task_passed(const struct gn_task *t, int param, size_t *len);
 struct gn_task *gn_task_new(gn_core *core, const char *name, size_t name_len, const char *pass, size_t pass_len,
                             const uint8_t *payload, size_t payload_len); /* NULL: bound or memory; state none */
 void gn_task_free(gn_core *core, struct gn_task *t); /* state none: accepted never, or forgotten */
@@ -148,6 +151,7 @@ void gn_peer_free(gn_core *core, struct gn_peer *p);
 void gn_peer_gone(gn_core *core, struct gn_peer *p, int released); /* its tasks go to others; the link stays */
 void gn_agent_relist(gn_core *core, struct gn_peer *p); /* after used, slots, draining, blocked changed */
 void gn_agent_mark(gn_core *core, struct gn_peer *p);
+int gn_agent_serves(const gn_core *core, const struct gn_peer *p, uint32_t action);
 uint32_t gn_agent_pick(gn_core *core, struct gn_action *a);
 void gn_agent_tell_cancel(gn_core *core, const struct gn_task *t);
 void gn_agent_arm(gn_core *core, struct gn_peer *p);   /* when its silence next means something */

@@ -15,12 +15,9 @@ int gn_deps_policy(const char *word, size_t len)
 
 int gn_deps_policy_kept(const struct gn_task *t)
 {
-    const char *at = (const char *)t->mem + t->name_len, *end = at + t->pass_len;
-    struct gn_pair pair;
-    int policy = GN_NEEDS_ALL;
-    while (t->pass_len > 0 && gn_pair_next(&at, end, &pair))
-        if (pair.id == GN_PARAM_NEEDS)
-            policy = gn_deps_policy(pair.value, pair.value_len);
+    size_t len;
+    const char *word = gn_task_passed(t, GN_PARAM_NEEDS, &len);
+    int policy = len == 0 ? GN_NEEDS_ALL : gn_deps_policy(word, len);
     return policy < 0 ? GN_NEEDS_ALL : policy;
 }
 
@@ -206,20 +203,6 @@ int gn_deps_replayed(const gn_core *core, const struct gn_ctx *x)
     return 0;
 }
 
-/* The text of after= that t was passed on with; 0: none. */
-static size_t after_of(const struct gn_task *t, const char **text)
-{
-    const char *at = (const char *)t->mem + t->name_len, *end = at + t->pass_len;
-    struct gn_pair pair;
-    size_t n = 0;
-    while (t->pass_len > 0 && gn_pair_next(&at, end, &pair))
-        if (pair.id == GN_PARAM_AFTER) {
-            *text = pair.value;
-            n = pair.value_len;
-        }
-    return n;
-}
-
 static int one_done(const gn_core *core, const struct gn_task *t)
 {
     for (uint32_t i = t->needs; i != GN_NIL; i = gn_edge_at(core, i)->out_next)
@@ -249,8 +232,8 @@ static int resume_edges(gn_core *core, struct gn_task *t, const char *text, size
 void gn_deps_resume(gn_core *core, struct gn_task *t)
 {
     char missing[GN_TASK_BYTES_MAX];
-    const char *text = NULL;
-    size_t missing_len = 0, len = after_of(t, &text);
+    size_t missing_len = 0, len;
+    const char *text = gn_task_passed(t, GN_PARAM_AFTER, &len);
     t->policy = (uint8_t)gn_deps_policy_kept(t);
     int gone = resume_edges(core, t, text, len, missing, &missing_len);
     if (t->state != GN_STATE_WAITING || (t->policy == GN_NEEDS_ANY && one_done(core, t)))

@@ -44,14 +44,6 @@ int gn_list_is_sane(const struct gn_ctx *x)
 
 /* ---- one claim ---------------------------------------------------------------------------------- */
 
-static int serves(const gn_core *core, const struct gn_peer *p, uint32_t action)
-{
-    for (uint32_t i = 0; i < p->serve_count; i++)
-        if (gn_serve_at(core, p->serves[i])->action == action)
-            return 1;
-    return 0;
-}
-
 static uint64_t run_of(uint64_t token)
 {
     return token >> 32; /* gn_core_new */
@@ -65,7 +57,7 @@ static int is_free_for(const gn_core *core, const struct gn_peer *p, const struc
     if (t->state == GN_STATE_LEASED || t->state == GN_STATE_CANCELLING)
         return t->agent == GN_NIL && t->token == token;
     return t->state == GN_STATE_READY && !t->handed_out && t->entered_us == t->accepted_us && token != 0 &&
-           run_of(token) != (core->config.epoch & 0xfffff) && (p == NULL || serves(core, p, t->action));
+           run_of(token) != (core->config.epoch & 0xfffff) && (p == NULL || gn_agent_serves(core, p, t->action));
 }
 
 /* A lease of an earlier run, of an agent or (when only its outcome is there) of nobody. */

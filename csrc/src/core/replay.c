@@ -28,12 +28,6 @@ struct gn_kept {
     size_t words_len;
 };
 
-static struct gn_task *named(gn_core *core, const struct gn_ctx *x)
-{
-    uint32_t i = gn_task_find(core, gn_chars(x->buf, x->m->task), x->m->task.len);
-    return i == GN_NIL ? NULL : gn_task_at(core, i);
-}
-
 /* Time does not pass in a replay: a delay that is not over here was over then. */
 void gn_replay_lease(gn_core *core, struct gn_task *t)
 {
@@ -231,7 +225,7 @@ int gn_replay_kept(gn_core *core, const struct gn_ctx *x)
         return 0;
     int mine = x->m->task.len == k->name_len && memcmp(gn_chars(x->buf, x->m->task), k->name, k->name_len) == 0 &&
                (k->state == GN_STATE_DONE ? x->m->verb == GN_VERB_TASK_COMPLETED : x->m->type == GN_DATA);
-    struct gn_task *t = mine ? named(core, x) : NULL;
+    struct gn_task *t = mine ? gn_task_named(core, x) : NULL;
     if (t != NULL)
         gn_task_drop(core, t);
     t = mine ? make(core, x, k) : NULL;
@@ -254,7 +248,7 @@ int gn_replay_kept(gn_core *core, const struct gn_ctx *x)
 
 static void leased(gn_core *core, const struct gn_ctx *x)
 {
-    struct gn_task *t = named(core, x);
+    struct gn_task *t = gn_task_named(core, x);
     if (t == NULL || x->p.token == 0)
         return;
     gn_replay_lease(core, t);
@@ -272,7 +266,7 @@ void gn_replay_control(gn_core *core, const struct gn_ctx *x)
     uint64_t serial;
     switch (x->m->verb) {
     case GN_VERB_FORGET:
-        if ((t = named(core, x)) != NULL)
+        if ((t = gn_task_named(core, x)) != NULL)
             gn_task_drop(core, t);
         break;
     case GN_VERB_LEASED:

@@ -23,16 +23,11 @@ int gn_retry_is_sane(const uint8_t *raw, size_t len)
 /* retry= is with what is passed on: it is looked for only when a try has failed. */
 static int scheduled(const struct gn_task *t, uint64_t *ms)
 {
-    const char *text = (const char *)t->mem + t->name_len, *text_end = text + t->pass_len;
-    struct gn_pair pair;
+    size_t len;
+    const uint8_t *at = (const uint8_t *)gn_task_passed(t, GN_PARAM_RETRY, &len), *end = at + len;
     int found = 0;
-    while (t->pass_len > 0 && gn_pair_next(&text, text_end, &pair)) {
-        if (pair.id != GN_PARAM_RETRY)
-            continue;
-        const uint8_t *at = (const uint8_t *)pair.value, *end = at + pair.value_len;
-        for (uint32_t i = 0; i < t->tries_used && pause_next(&at, end, ms) > 0; i++)
-            found = 1; /* behind the last one it stays the last one */
-    }
+    for (uint32_t i = 0; i < t->tries_used && pause_next(&at, end, ms) > 0; i++)
+        found = 1; /* behind the last one it stays the last one */
     return found;
 }
 

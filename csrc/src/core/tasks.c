@@ -39,6 +39,25 @@ uint32_t gn_task_find(const gn_core *core, const char *name, size_t len)
     return gn_names_find(core, &core->task_names, name_of, (uint32_t)gn_hash(core->config.seed, name, len), name, len);
 }
 
+struct gn_task *gn_task_named(const gn_core *core, const struct gn_ctx *x)
+{
+    uint32_t i = gn_task_find(core, gn_chars(x->buf, x->m->task), x->m->task.len);
+    return i == GN_NIL ? NULL : gn_task_at(core, i);
+}
+
+const char *gn_task_passed(const struct gn_task *t, int param, size_t *len)
+{
+    const char *at = (const char *)t->mem + t->name_len, *end = at + t->pass_len, *found = "";
+    struct gn_pair pair;
+    *len = 0;
+    while (t->pass_len > 0 && gn_pair_next(&at, end, &pair))
+        if (pair.id == param) {
+            found = pair.value;
+            *len = pair.value_len;
+        }
+    return found;
+}
+
 /* Take the fresh task i over into the table's own books. */
 static void enlist(gn_core *core, struct gn_task *t, const char *name, size_t name_len)
 {

@@ -55,15 +55,9 @@ static gn_span next_via(const struct gn_task *t, const struct gn_ctx *x, const c
         *text = gn_chars(x->buf, x->p.via);
         return x->p.via;
     }
-    const char *at = (const char *)t->mem + t->name_len, *end = at + t->pass_len;
-    struct gn_pair pair;
-    gn_span found = {0, 0};
-    while (t->pass_len > 0 && gn_pair_next(&at, end, &pair))
-        if (pair.id == GN_PARAM_VIA) {
-            *text = pair.value;
-            found.len = pair.value_len;
-        }
-    return found;
+    size_t len;
+    *text = gn_task_passed(t, GN_PARAM_VIA, &len);
+    return (gn_span){0, (uint32_t)len};
 }
 
 /* First action of via into name; the rest stays. 0 or GN_BAD_PARAM when any of them is none. */
@@ -253,8 +247,7 @@ static int check(const struct gn_ctx *x)
 
 void gn_verb_outcome(gn_core *core, const struct gn_ctx *x)
 {
-    uint32_t i = gn_task_find(core, gn_chars(x->buf, x->m->task), x->m->task.len);
-    struct gn_task *t = i == GN_NIL ? NULL : gn_task_at(core, i);
+    struct gn_task *t = gn_task_named(core, x);
     int code = t == NULL ? GN_UNKNOWN_TASK : check(x);
     if (t != NULL && core->replaying && gn_late_replay(core, t, x))
         return;
@@ -282,8 +275,7 @@ void gn_verb_outcome(gn_core *core, const struct gn_ctx *x)
 
 void gn_verb_progress(gn_core *core, const struct gn_ctx *x)
 {
-    uint32_t i = gn_task_find(core, gn_chars(x->buf, x->m->task), x->m->task.len);
-    struct gn_task *t = i == GN_NIL ? NULL : gn_task_at(core, i);
+    struct gn_task *t = gn_task_named(core, x);
     if (t == NULL)
         gn_reject(core, x, GN_UNKNOWN_TASK);
     else if (!holds(t, x))

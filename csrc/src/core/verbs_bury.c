@@ -1,12 +1,6 @@
 /* verbs_bury.c - what becomes of buried tasks: kick, with another payload if need be, and purge. */
 #include "core/internal.h"
 
-static struct gn_task *named(gn_core *core, const struct gn_ctx *x)
-{
-    uint32_t i = gn_task_find(core, gn_chars(x->buf, x->m->task), x->m->task.len);
-    return i == GN_NIL ? NULL : gn_task_at(core, i);
-}
-
 static void kick(gn_core *core, struct gn_task *t)
 {
     if (t->state == GN_STATE_BURIED) {
@@ -80,7 +74,7 @@ void gn_verb_kick(gn_core *core, const struct gn_ctx *x)
         kick_action(core, x);
         return;
     }
-    struct gn_task *t = named(core, x);
+    struct gn_task *t = gn_task_named(core, x);
     if (core->replaying && t != NULL && t->state == GN_STATE_WAITING) {
         gn_shift(core, t, GN_EVENT_AFTER_MET); /* gn_deps_note */
         return;
@@ -137,7 +131,7 @@ void gn_verb_purge(gn_core *core, const struct gn_ctx *x)
         purge_action(core, x);
         return;
     }
-    struct gn_task *t = named(core, x);
+    struct gn_task *t = gn_task_named(core, x);
     if (code == 0)
         code = t == NULL ? GN_UNKNOWN_TASK : t->state != GN_STATE_BURIED || !is_free(t) ? GN_BAD_STATE : 0;
     if (code != 0) {

@@ -4,12 +4,6 @@
 
 #include "core/internal.h"
 
-static struct gn_task *named(gn_core *core, const struct gn_ctx *x)
-{
-    uint32_t i = gn_task_find(core, gn_chars(x->buf, x->m->task), x->m->task.len);
-    return i == GN_NIL ? NULL : gn_task_at(core, i);
-}
-
 /* ---- submit -------------------------------------------------------------------------------- */
 
 static int times_are_sane(const gn_params *p)
@@ -214,7 +208,7 @@ void gn_verb_submit(gn_core *core, const struct gn_ctx *x)
     uint64_t content = content_of(x);
     int code = gn_submit_check(x);
     if (code == 0 && name_len > 0) {
-        struct gn_task *t = named(core, x);
+        struct gn_task *t = gn_task_named(core, x);
         if (t != NULL && gn_dup_of(x) == GN_DUP_REPLACE && !(core->replaying && gn_shift_code(t, GN_EVENT_REPLACE) != 0)) {
             gn_replace(core, x, t, content);
             return;
@@ -245,7 +239,7 @@ void gn_verb_submit(gn_core *core, const struct gn_ctx *x)
 
 void gn_verb_cancel(gn_core *core, const struct gn_ctx *x)
 {
-    struct gn_task *t = named(core, x);
+    struct gn_task *t = gn_task_named(core, x);
     int code = t == NULL ? GN_UNKNOWN_TASK : gn_shift_code(t, GN_EVENT_CANCEL);
     if (code == 0 && t->state != GN_STATE_CANCELLING)
         code = gn_journal_reserve(core, x);
@@ -268,7 +262,7 @@ void gn_verb_cancel(gn_core *core, const struct gn_ctx *x)
 
 void gn_verb_result(gn_core *core, const struct gn_ctx *x)
 {
-    struct gn_task *t = named(core, x);
+    struct gn_task *t = gn_task_named(core, x);
     if (t == NULL) {
         gn_reject(core, x, GN_UNKNOWN_TASK);
         return;
@@ -300,7 +294,7 @@ void gn_verb_watch(gn_core *core, const struct gn_ctx *x)
         }
         return;
     }
-    struct gn_task *t = named(core, x);
+    struct gn_task *t = gn_task_named(core, x);
     int code = t == NULL ? GN_UNKNOWN_TASK : x->conn == GN_NIL ? 0 : gn_watch_add(core, t, x->conn);
     if (code != 0) {
         gn_reject(core, x, code);
@@ -337,22 +331,14 @@ void gn_verb_pause(gn_core *core, const struct gn_ctx *x, int paused)
     gn_action_mark(core, i);
 }
 
-static int serves(const gn_core *core, const struct gn_peer *p, uint32_t action)
-{
-    for (uint32_t i = 0; i < p->serve_count; i++)
-        if (gn_serve_at(core, p->serves[i])->action == action)
-            return 1;
-    return 0;
-}
-
 void gn_verb_assign(gn_core *core, const struct gn_ctx *x)
 {
-    struct gn_task *t = named(core, x);
+    struct gn_task *t = gn_task_named(core, x);
     int code = t == NULL ? GN_UNKNOWN_TASK : gn_shift_code(t, GN_EVENT_DISPATCH);
     uint32_t i = gn_peer_find(core, gn_chars(x->buf, x->m->payload), x->m->payload.len);
     if (code == 0) {
         const struct gn_peer *p = i == GN_NIL ? NULL : gn_peer_at(core, i);
-        if (p == NULL || p->share == GN_SHARE_OUT || !serves(core, p, t->action) ||
+        if (p == NULL || p->share == GN_SHARE_OUT || !gn_agent_serves(core, p, t->action) ||
             !gn_out_room(core, gn_conn_at(core, p->conn)))
             code = GN_NO_AGENT;
     }
