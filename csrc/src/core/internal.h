@@ -240,8 +240,6 @@ struct gn_meter {
     uint64_t rate;              /* thousandths of a token a second; 0: no bucket */
     uint64_t burst, level;      /* tokens; thousand-millionths of one, at level_us */
     int64_t level_us;
-    uint64_t timer_seq;
-    int64_t timer_at;
     uint8_t kind, timer, name_len; /* 0: not live */
     char name[GN_METER_BYTES_MAX + 1]; /* "label/openai" */
 };
@@ -286,8 +284,6 @@ struct gn_peer {
     uint32_t info_len;
     struct gn_list held; /* tasks, by gn_task.q */
     uint32_t meter;      /* of its submissions, once there was one */
-    uint64_t timer_seq;
-    int64_t timer_at;
     int64_t heard_us;    /* any message */
     int64_t beat_us;     /* HEARTBEAT or REGISTER: leases count from here */
     uint64_t done, failed;
@@ -385,7 +381,7 @@ struct gn_schedule {
     int64_t from_ms;      /* up to here all has been dealt with */
     int64_t next_ms;      /* GN_NEVER: not in this calendar */
     int64_t last_ms;      /* due time of its last task, 0: none */
-    uint64_t timer_seq, fired, missed_count;
+    uint64_t fired, missed_count;
 };
 
 /* ---- timers.c ------------------------------------------------------------------------------ */

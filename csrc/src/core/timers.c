@@ -113,51 +113,50 @@ void gn_timer_task(gn_core *core, struct gn_task *t)
         gn_list_push(&core->tasks, GN_TASK_LANE, lane_of(core, t->timer), t->self);
 }
 
+/* The timers of all but tasks are in the heap or off. */
+static void heap_off(gn_core *core, uint8_t *on, uint32_t place)
+{
+    if (*on)
+        heap_remove(core, place);
+    *on = 0;
+}
+
+/* place: where it is, when it is on. */
+static void heap_on(gn_core *core, uint8_t *on, uint32_t place, int64_t at, uint32_t id)
+{
+    heap_off(core, on, place);
+    *on = 1;
+    sift(core, core->timers.count++, (struct gn_timer){at, ++core->timers.seq, id});
+}
+
 void gn_timer_peer_off(gn_core *core, struct gn_peer *p)
 {
-    if (p->timer)
-        heap_remove(core, p->heap_at);
-    p->timer = 0;
+    heap_off(core, &p->timer, p->heap_at);
 }
 
 void gn_timer_peer(gn_core *core, struct gn_peer *p, int64_t at)
 {
-    gn_timer_peer_off(core, p);
-    p->timer = 1;
-    p->timer_at = at;
-    p->timer_seq = ++core->timers.seq;
-    sift(core, core->timers.count++, (struct gn_timer){at, p->timer_seq, GN_TIMED_ID(GN_TIMED_PEER, p->self)});
+    heap_on(core, &p->timer, p->heap_at, at, GN_TIMED_ID(GN_TIMED_PEER, p->self));
 }
 
 void gn_timer_meter_off(gn_core *core, struct gn_meter *m)
 {
-    if (m->timer)
-        heap_remove(core, m->heap_at);
-    m->timer = 0;
+    heap_off(core, &m->timer, m->heap_at);
 }
 
 void gn_timer_meter(gn_core *core, struct gn_meter *m, int64_t at)
 {
-    gn_timer_meter_off(core, m);
-    m->timer = 1;
-    m->timer_at = at;
-    m->timer_seq = ++core->timers.seq;
-    sift(core, core->timers.count++, (struct gn_timer){at, m->timer_seq, GN_TIMED_ID(GN_TIMED_METER, m->self)});
+    heap_on(core, &m->timer, m->heap_at, at, GN_TIMED_ID(GN_TIMED_METER, m->self));
 }
 
 void gn_timer_schedule_off(gn_core *core, struct gn_schedule *s)
 {
-    if (s->timer)
-        heap_remove(core, s->heap_at);
-    s->timer = 0;
+    heap_off(core, &s->timer, s->heap_at);
 }
 
 void gn_timer_schedule(gn_core *core, struct gn_schedule *s, int64_t at)
 {
-    gn_timer_schedule_off(core, s);
-    s->timer = 1;
-    s->timer_seq = ++core->timers.seq;
-    sift(core, core->timers.count++, (struct gn_timer){at, s->timer_seq, GN_TIMED_ID(GN_TIMED_SCHEDULE, s->self)});
+    heap_on(core, &s->timer, s->heap_at, at, GN_TIMED_ID(GN_TIMED_SCHEDULE, s->self));
 }
 
 static void lane_first(const gn_core *core, const struct gn_list *lane, struct gn_timer *best)
