@@ -1,4 +1,5 @@
-"""Compile csrc/ into ganglion.protocol._native (cffi, API mode, stable ABI).
+"""Compile csrc/ into two extensions (cffi, API mode, stable ABI): csrc/src/ is ganglion.protocol._native,
+csrc/kernels/ is ganglion.kernels._kernels.
 
 The public headers are the only list of what Python may call: the text between a
 ``// <cdef>`` and a ``// </cdef>`` line of each header, in the order below, is what
@@ -19,18 +20,27 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 INCLUDE = ROOT / "csrc" / "include"
 HEADERS = ("codes.h", "wire.h", "journal.h", "cron.h", "core.h", "loop.h", "link.h", "runtime.h")
-PACKAGES = ("protocol", "daemons", "clients", "sim")
+PACKAGES = ("protocol", "kernels", "daemons", "clients", "sim")
+NATIVE_FLAGS = ["-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-D_GNU_SOURCE"]
+# As in csrc/Makefile. Levels above the baseline are chosen per file, by pragma, so there is no -march.
+KERNEL_FLAGS = [*NATIVE_FLAGS[:1], "-O3", *NATIVE_FLAGS[2:], "-fno-math-errno", "-ffp-contract=off"]
 CDEF = re.compile(r"^// <cdef>\n(.*?)^// </cdef>$", re.MULTILINE | re.DOTALL)
 
 
-def public_headers() -> list[str]:
+def native_headers() -> list[str]:
     """The headers that exist, in dependency order."""
     return [name for name in HEADERS if (INCLUDE / "ganglion" / name).exists()]
 
 
-def cdef() -> str:
+def kernel_headers() -> list[str]:
+    """The families of the kernels: base.h first, the others independent of each other."""
+    families = sorted(path.name for path in (INCLUDE / "ganglion" / "kernels").glob("*.h"))
+    return [f"kernels/{name}" for name in sorted(families, key=lambda name: name != "base.h")]
+
+
+def cdef(headers: list[str]) -> str:
     """What the headers show to Python."""
-    texts = ((INCLUDE / "ganglion" / name).read_text() for name in public_headers())
+    texts = ((INCLUDE / "ganglion" / name).read_text() for name in headers)
     return "\n".join(block for text in texts for block in CDEF.findall(text))
 
 
@@ -41,19 +51,25 @@ def c_files(pattern: str) -> list[str]:
 class BuildExt(build_ext):
     def finalize_options(self) -> None:
         super().finalize_options()
-        (native,) = self.extensions
+        native, kernels = self.extensions
         native.sources = c_files("src/**/*.c")
-        native.depends = [*c_files("**/*.h"), "build_ext.py"]  # depends reach the sdist
         native.include_dirs = ["csrc/include", "csrc/src"]
-        native.extra_compile_args = ["-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-D_GNU_SOURCE"]
+        native.extra_compile_args = NATIVE_FLAGS
         native.libraries = ["rt", "pthread"]
-        # Free-threaded builds have no stable ABI.
-        native.py_limited_api = not sysconfig.get_config_var("Py_GIL_DISABLED")
+        kernels.sources = c_files("kernels/**/*.c")
+        kernels.include_dirs = ["csrc/include", "csrc/kernels"]
+        kernels.extra_compile_args = KERNEL_FLAGS
+        kernels.libraries = ["m", "pthread"]
+        for extension in self.extensions:
+            extension.depends = [*c_files("**/*.h"), "build_ext.py"]  # depends reach the sdist
+            # Free-threaded builds have no stable ABI.
+            extension.py_limited_api = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
     def build_extension(self, ext: Extension) -> None:
-        ffi, glue = FFI(), Path(self.build_temp) / "_native.c"
-        ffi.cdef(cdef())
-        ffi.set_source(ext.name, "\n".join(f'#include "ganglion/{h}"' for h in public_headers()))
+        headers = native_headers() if ext.name.endswith("._native") else kernel_headers()
+        ffi, glue = FFI(), Path(self.build_temp) / f"{ext.name.rpartition('.')[2]}.c"
+        ffi.cdef(cdef(headers))
+        ffi.set_source(ext.name, "\n".join(f'#include "ganglion/{h}"' for h in headers))
         glue.parent.mkdir(parents=True, exist_ok=True)
         ffi.emit_c_code(str(glue))
         ext.sources = [str(glue), *ext.sources]

@@ -1,0 +1,5 @@
+/* Ganglion's numeric kernels: C11, no Python, one shared object. The families, one header each. */
+#ifndef GANGLION_KERNELS_H
+#define GANGLION_KERNELS_H
+#include "ganglion/kernels/base.h"
+#endif
