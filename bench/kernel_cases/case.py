@@ -21,7 +21,9 @@ class Case:
     """One line of the table.
 
     `floor`, `target`, `stretch`: times faster than `against` (one of `others`, or "best" of them), as medians' ratio.
-    `flops`, `bytes`: the work of one call, for the share of this machine's measured peak (`peak` names which one).
+    `flops` or `bytes`: the work of one call, for the share of this machine's measured peak that `peak` names
+    (bench/c/peaks.c: fma_f32, bf16, load_l1, load_l2, load_l3, load_dram, popcount);
+    `share_floor` asks for a part of it.
     `errors`: largest absolute error against float64 by name ("ganglion" and others'); `error_max` bounds ours,
     `error_times` bounds ours by that many times the error of `against`.
     `budget_us`: a published figure that one call is printed beside.
@@ -39,6 +41,7 @@ class Case:
     flops: float | None = None
     bytes: float | None = None
     peak: str = "fma_f32"
+    share_floor: float | None = None
     errors: Callable[[], dict[str, float]] | None = None
     error_max: float | None = None
     error_times: float | None = None

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, TypeVar
@@ -110,7 +111,7 @@ def has_header(header: str) -> bool:
     return subprocess.run(command, input=text, text=True, stderr=subprocess.DEVNULL).returncode == 0
 
 
-def compile_c(name: str, *libraries: str) -> Path:
+def compile_c(name: str, *libraries: str, flags: Sequence[str] = ()) -> Path:
     """Compile bench/c/NAME.c into build/bench/NAME unless that is newer than all of bench/c."""
     program = BUILD / name
     newest = max(p.stat().st_mtime for p in (BENCH / "c").iterdir())
@@ -118,7 +119,7 @@ def compile_c(name: str, *libraries: str) -> Path:
         return program
     BUILD.mkdir(parents=True, exist_ok=True)
     fresh = BUILD / f"{name}.{os.getpid()}"  # renamed when whole: two runs may compile at once
-    flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra"]
+    flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", *flags]
     links = [f"-l{library}" for library in libraries]
     command = [find_compiler(), *flags, "-o", str(fresh), str(BENCH / "c" / f"{name}.c"), *links]
     done = subprocess.run(command, capture_output=True, text=True)
