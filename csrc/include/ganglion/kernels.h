@@ -2,4 +2,5 @@
 #ifndef GANGLION_KERNELS_H
 #define GANGLION_KERNELS_H
 #include "ganglion/kernels/base.h"
+#include "ganglion/kernels/matrix.h"
 #endif

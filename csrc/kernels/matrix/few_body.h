@@ -1,0 +1,100 @@
+/* A few rows of a against all of b, which is read once and not packed: the speed is that of memory. */
+
+/* `rows` of a by `keys` rows of b: constants where this is expanded. */
+SIMD void dots(const int rows, const int keys, const float *a, const float *b, size_t k, float *c, size_t stride)
+{
+    vf sum[4][4];
+    size_t p = 0;
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < keys; j++)
+            sum[i][j] = vf_zero();
+    for (; p + VL <= k; p += VL) {
+        vf key[4];
+#pragma GCC unroll 4
+        for (int j = 0; j < keys; j++)
+            key[j] = vf_load(b + (size_t)j * k + p);
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; i++) {
+            vf x = vf_load(a + (size_t)i * k + p);
+#pragma GCC unroll 4
+            for (int j = 0; j < keys; j++)
+                sum[i][j] = vf_fma(x, key[j], sum[i][j]);
+        }
+    }
+    if (p < k)
+        for (int i = 0; i < rows; i++) {
+            vf x = vf_load_n(a + (size_t)i * k + p, k - p);
+            for (int j = 0; j < keys; j++)
+                sum[i][j] = vf_fma(x, vf_load_n(b + (size_t)j * k + p, k - p), sum[i][j]);
+        }
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < keys; j++)
+            c[(size_t)i * stride + (size_t)j] = vf_sum(sum[i][j]);
+}
+
+#define FEW_NT(ROWS)                                                                                         \
+    static void few_nt_##ROWS(const float *a, const float *b, size_t n, size_t k, float *c, size_t stride)   \
+    {                                                                                                        \
+        size_t j = 0;                                                                                        \
+        for (; j + 4 <= n; j += 4)                                                                           \
+            dots(ROWS, 4, a, b + j * k, k, c + j, stride);                                                   \
+        for (; j < n; j++)                                                                                   \
+            dots(ROWS, 1, a, b + j * k, k, c + j, stride);                                                   \
+    }
+FEW_NT(1)
+FEW_NT(2)
+FEW_NT(3)
+FEW_NT(4)
+
+static void few_nt(const float *a, size_t m, const float *b, size_t n, size_t k, float *c, size_t stride)
+{
+    if (m == 1)
+        few_nt_1(a, b, n, k, c, stride);
+    else if (m == 2)
+        few_nt_2(a, b, n, k, c, stride);
+    else if (m == 3)
+        few_nt_3(a, b, n, k, c, stride);
+    else if (m == 4)
+        few_nt_4(a, b, n, k, c, stride);
+}
+
+/* c += `steps` rows of b, each times its element of a; n <= VL columns. */
+SIMD void weigh(const int steps, const float *a, size_t k, size_t m, const float *b, size_t stride, size_t n, float *c,
+                int add)
+{
+    vf row[4];
+    int whole = n >= (size_t)VL;
+#pragma GCC unroll 4
+    for (int p = 0; p < steps; p++)
+        row[p] = whole ? vf_load(b + (size_t)p * stride) : vf_load_n(b + (size_t)p * stride, n);
+    for (size_t i = 0; i < m; i++) {
+        float *to = c + i * stride;
+        vf sum = !add ? vf_zero() : whole ? vf_load(to) : vf_load_n(to, n);
+#pragma GCC unroll 4
+        for (int p = 0; p < steps; p++)
+            sum = vf_fma(vf_set1(a[i * k + (size_t)p]), row[p], sum);
+        if (whole)
+            vf_store(to, sum);
+        else
+            vf_store_n(to, sum, n);
+    }
+}
+
+/* b[k, ...] and c share their stride. */
+static void few_nn(const float *a, size_t m, const float *b, size_t stride, size_t n, size_t k, float *c)
+{
+    size_t p = 0, j;
+    for (; p + 4 <= k; p += 4) {
+        for (j = 0; j + VL <= n; j += VL)
+            weigh(4, a + p, k, m, b + p * stride + j, stride, VL, c + j, p != 0);
+        if (j < n)
+            weigh(4, a + p, k, m, b + p * stride + j, stride, n - j, c + j, p != 0);
+    }
+    for (; p < k; p++)
+        for (j = 0; j < n; j += VL)
+            weigh(1, a + p, k, m, b + p * stride + j, stride, n - j < (size_t)VL ? n - j : (size_t)VL, c + j, p != 0);
+}
