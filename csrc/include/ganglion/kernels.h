@@ -2,5 +2,6 @@
 #ifndef GANGLION_KERNELS_H
 #define GANGLION_KERNELS_H
 #include "ganglion/kernels/base.h"
+#include "ganglion/kernels/hypervectors.h"
 #include "ganglion/kernels/matrix.h"
 #endif

@@ -1,0 +1,19 @@
+/* What the family's own files share. */
+#ifndef GN_HYPERVECTORS_H
+#define GN_HYPERVECTORS_H
+#include "ganglion/kernels/hypervectors.h"
+#include "hypervectors/ops.h"
+
+#define GN_HV_BITS_MAX ((size_t)1 << 31)
+#define GN_HV_BUNDLE_MAX ((size_t)1 << 16)
+
+/* GN_K_OK when n vectors of that many bits can exist. */
+int gn_hv_check(size_t n, size_t bits);
+
+/* Whether two arrays share a byte. */
+static inline int gn_hv_overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
+{
+    uintptr_t p = (uintptr_t)a, q = (uintptr_t)b;
+    return p < q + b_bytes && q < p + a_bytes;
+}
+#endif
