@@ -27,10 +27,10 @@ struct product {
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static size_t up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
-/* Floats for the packed parts; all sizes are at most a block's. */
+/* Floats for the packed parts: whole panels, and GN_ROWS_BLOCK is a multiple of every level's. */
 static size_t a_room(size_t m, size_t k)
 {
-    return up(up(least(m, GN_ROWS_BLOCK), WIDTH_MAX) * least(k, GN_MATMUL_BLOCK) + GN_PANEL_SLACK, 16);
+    return up(least(m + WIDTH_MAX, GN_ROWS_BLOCK) * least(k, GN_MATMUL_BLOCK) + GN_PANEL_SLACK, 16);
 }
 
 static size_t b_room(size_t n, size_t k)
