@@ -55,7 +55,12 @@ def array(value: Any, name: str, dtype: np.dtype[Any], ndim: int | None = None) 
         raise ValueError(f"{name}: dtype {value.dtype}, not {dtype}")
     if ndim is not None and value.ndim != ndim:
         raise ValueError(f"{name}: {value.ndim} dimensions, not {ndim}")
-    if not value.flags.c_contiguous:
+    flags = value.flags
+    if not flags.aligned:
+        raise ValueError(
+            f"{name}: elements not at multiples of their size (a view into packed bytes? copy it)"
+        )
+    if not flags.c_contiguous:
         raise ValueError(
             f"{name}: not dense and row-major (numpy.ascontiguousarray makes a copy that is)"
         )

@@ -1,8 +1,8 @@
 /* What the kernels' tests share: CHECK, numbers from a seed, and arrays that end at a page nobody may touch.
  *
  * AddressSanitizer does not see masked vector loads; a guarded array does: its last byte lies against a page without
- * access, so that one element too many ends the program. `skew` bytes shift the array's start off its alignment
- * (0 keeps the end against the page; a skew leaves that many bytes of slack behind it, which must stay as they were).
+ * access, so that one element too many ends the program. `skew` bytes (a multiple of the element's size: less is no C
+ * array) shift the start off a vector's alignment; they lie behind the array and must stay as they were.
  */
 #ifndef GN_KERNEL_CHECK_H
 #define GN_KERNEL_CHECK_H

@@ -2,6 +2,7 @@
 #ifndef GANGLION_KERNELS_H
 #define GANGLION_KERNELS_H
 #include "ganglion/kernels/base.h"
+#include "ganglion/kernels/elementwise.h"
 #include "ganglion/kernels/hypervectors.h"
 #include "ganglion/kernels/matrix.h"
 #endif
