@@ -46,11 +46,11 @@ OWN = re.compile(r"^static\b[^;={(]*?(\w+)\s*\(", re.MULTILINE)
 
 
 def layer_of(name: str) -> str | None:
-    """Of a file below csrc; None for the tests and programs, which may use everything."""
+    """Of a file below csrc; None for the tests, which may use everything, and the kernels (test_kernels.py)."""
     parts = Path(name).parts
     if parts[:2] == ("csrc", "src") and len(parts) > 3:
         return parts[2]
-    if parts[:3] == ("csrc", "include", "ganglion"):
+    if parts[:3] == ("csrc", "include", "ganglion") and "kernels" not in name:
         return parts[-1].removesuffix(".h")
     return None
 
