@@ -4,5 +4,6 @@
 #include "ganglion/kernels/base.h"
 #include "ganglion/kernels/elementwise.h"
 #include "ganglion/kernels/hypervectors.h"
+#include "ganglion/kernels/linear.h"
 #include "ganglion/kernels/matrix.h"
 #endif
