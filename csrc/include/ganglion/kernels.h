@@ -6,4 +6,5 @@
 #include "ganglion/kernels/hypervectors.h"
 #include "ganglion/kernels/linear.h"
 #include "ganglion/kernels/matrix.h"
+#include "ganglion/kernels/selection.h"
 #endif
