@@ -1,0 +1,212 @@
+/* Few queries: one after another along the rows of keys and values, nothing is packed; memory is the limit. */
+
+/* Up to this many queries a block is done row by row. */
+#ifndef ROWS_FEW
+#define ROWS_FEW 4
+#endif
+
+struct row {
+    float *query, *state, *values; /* [dim] scaled, {maximum, sum}, [value_dim]; padded to vectors with zeros */
+};
+
+SIMD size_t padded(size_t n) { return (n + VL - 1) / VL * VL; }
+
+SIMD struct row row_at(const struct gn_sdpa_block *block, size_t row)
+{
+    struct row it;
+    it.query = block->scratch + row * (padded(block->dim) + padded(block->value_dim) + 2 * VL);
+    it.values = it.query + padded(block->dim);
+    it.state = it.values + padded(block->value_dim);
+    return it;
+}
+
+static void rows_begin(const struct gn_sdpa_block *block)
+{
+    vf factor = vf_set1(block->scale * LOG2_E);
+    for (size_t i = 0; i < block->rows; i++) {
+        struct row row = row_at(block, i);
+        const float *q = block->q + i * block->q_row;
+        size_t d = 0;
+        for (; d + VL <= block->dim; d += VL)
+            vf_store(row.query + d, vf_mul(vf_load(q + d), factor));
+        if (d < block->dim)
+            vf_store(row.query + d, vf_mul(vf_load_n(q + d, block->dim - d), factor));
+        memset(row.values, 0, padded(block->value_dim) * sizeof(float));
+        row.state[0] = -INFINITY;
+        row.state[1] = 0;
+    }
+}
+
+/* The scores of `count` <= VL keys as one vector. */
+SIMD vf row_scores(const struct gn_sdpa_block *block, const float *query, const float *k, size_t count)
+{
+    vf sum[VL];
+    for (size_t i = 0; i < VL; i++) {
+        const float *key = k + (i < count ? i : 0) * block->k_row;
+        size_t d = 0;
+        sum[i] = vf_zero();
+        for (; d + VL <= block->dim; d += VL)
+            sum[i] = vf_fma(vf_load(query + d), vf_load(key + d), sum[i]);
+        if (d < block->dim)
+            sum[i] = vf_fma(vf_load(query + d), vf_load_n(key + d, block->dim - d), sum[i]);
+    }
+    square_transpose(sum);
+    for (size_t half = VL / 2; half > 0; half /= 2)
+        for (size_t i = 0; i < half; i++)
+            sum[i] = vf_add(sum[i], sum[i + half]);
+    return sum[0];
+}
+
+/* The bias of up to VL keys, and -infinity where the mask or the end of the keys forbids. */
+SIMD vf row_restrict(const struct gn_sdpa_block *block, size_t row, size_t key, size_t count, vf scores)
+{
+    if (block->bias) {
+        vf bias = vf_load_n(block->bias + row * block->bias_row + key, count);
+        scores = vf_fma(bias, vf_set1(LOG2_E), scores);
+    }
+    if (block->mask) {
+        vf seen = vf_load_i8_n((const int8_t *)block->mask + row * block->mask_row + key, count);
+        scores = vf_pick(vf_eq(seen, vf_zero()), vf_set1(-INFINITY), scores);
+    }
+    return vf_pick(vm_first(count), scores, vf_set1(-INFINITY));
+}
+
+/* values = values * factor + sum of weights * rows of v; a key of weight 0 is passed over when `careful`. */
+SIMD void row_values(const size_t wide, const float *v, size_t step, const float *weights, size_t count, float factor,
+                     float *values, int careful)
+{
+    vf even[4], odd[4];
+    size_t j = 0;
+    for (size_t c = 0; c < wide; c++) {
+        even[c] = vf_mul(vf_load(values + c * VL), vf_set1(factor));
+        odd[c] = vf_zero();
+    }
+    if (careful) {
+        for (; j < count; j++)
+            if (weights[j] != 0)
+                for (size_t c = 0; c < wide; c++)
+                    even[c] = vf_fma(vf_set1(weights[j]), vf_load(v + j * step + c * VL), even[c]);
+    } else {
+        for (; j + 2 <= count; j += 2)
+            for (size_t c = 0; c < wide; c++) {
+                even[c] = vf_fma(vf_set1(weights[j]), vf_load(v + j * step + c * VL), even[c]);
+                odd[c] = vf_fma(vf_set1(weights[j + 1]), vf_load(v + (j + 1) * step + c * VL), odd[c]);
+            }
+        if (j < count)
+            for (size_t c = 0; c < wide; c++)
+                even[c] = vf_fma(vf_set1(weights[j]), vf_load(v + j * step + c * VL), even[c]);
+    }
+    for (size_t c = 0; c < wide; c++)
+        vf_store(values + c * VL, vf_add(even[c], odd[c]));
+}
+
+/* The last columns, fewer than a vector. */
+static void row_values_tail(const float *v, size_t cols, size_t step, const float *weights, size_t count, float factor,
+                            float *values)
+{
+    vf sum = vf_mul(vf_load(values), vf_set1(factor));
+    for (size_t j = 0; j < count; j++)
+        if (weights[j] != 0)
+            sum = vf_fma(vf_set1(weights[j]), vf_load_n(v + j * step, cols), sum);
+    vf_store(values, sum);
+}
+
+static void row_sum(const struct gn_sdpa_block *block, struct span keys, const float *weights, float factor,
+                    float *values, int careful)
+{
+    const float *v = block->v + keys.begin * block->v_row;
+    size_t count = keys.end - keys.begin, c = 0;
+    for (; c + 4 * VL <= block->value_dim; c += 4 * VL)
+        row_values(4, v + c, block->v_row, weights, count, factor, values + c, careful);
+    for (; c + VL <= block->value_dim; c += VL)
+        row_values(1, v + c, block->v_row, weights, count, factor, values + c, careful);
+    if (c < block->value_dim)
+        row_values_tail(v + c, block->value_dim - c, block->v_row, weights, count, factor, values + c);
+}
+
+static void row_visit(const struct gn_sdpa_block *block, size_t i, struct span keys)
+{
+    struct row row = row_at(block, i);
+    float *weights = block->scratch + block->rows * (padded(block->dim) + padded(block->value_dim) + 2 * VL);
+    const float *k = block->k + keys.begin * block->k_row;
+    size_t count = keys.end - keys.begin;
+    float most = row.state[0], shrink[VL], base;
+    vf top = vf_set1(most), sum = vf_zero();
+    int masked = block->mask || block->bias;
+    for (size_t j = 0; j < count; j += VL) {
+        size_t some = count - j < VL ? count - j : VL;
+        vf scores = row_scores(block, row.query, k + j * block->k_row, some);
+        if (masked || some < VL)
+            scores = row_restrict(block, i, keys.begin + j, some, scores);
+        top = vf_max(scores, top);
+        vf_store(weights + j, scores);
+    }
+    row.state[0] = vf_hmax(top);
+    base = row.state[0] == -INFINITY ? 0 : row.state[0];
+    vf_store(shrink, exp2_down(vf_set1(most - base)));
+    for (size_t j = 0; j < count; j += VL) {
+        vf weight = exp2_down(vf_sub(vf_load(weights + j), vf_set1(base)));
+        vf_store(weights + j, weight);
+        sum = vf_add(sum, weight);
+    }
+    row.state[1] = row.state[1] * shrink[0] + vf_sum(sum);
+    row_sum(block, keys, weights, shrink[0], row.values, masked);
+}
+
+static void rows_visit(const struct gn_sdpa_block *block, struct span keys, size_t window)
+{
+    for (size_t i = 0; i < block->rows; i++) {
+        struct span one = row_span(block, i, keys, window);
+        if (one.begin < one.end)
+            row_visit(block, i, one);
+    }
+}
+
+static void rows_finish(const struct gn_sdpa_block *block)
+{
+    for (size_t i = 0; i < block->rows; i++) {
+        struct row row = row_at(block, i);
+        vf part = vf_set1(row.state[1] == 0 ? 0 : 1.0f / row.state[1]);
+        float *out = block->out + i * block->out_row;
+        size_t c = 0;
+        for (; c + VL <= block->value_dim; c += VL)
+            vf_store(out + c, vf_mul(vf_load(row.values + c), part));
+        if (c < block->value_dim)
+            vf_store_n(out + c, vf_mul(vf_load(row.values + c), part), block->value_dim - c);
+    }
+}
+
+/* -- the level's table ----------------------------------------------------------------------------------------- */
+
+static void block_begin(const struct gn_sdpa_block *block)
+{
+    if (block->rows <= ROWS_FEW)
+        rows_begin(block);
+    else
+        panels_begin(block);
+}
+
+static void block_visit(const struct gn_sdpa_block *block, size_t begin, size_t end, size_t window)
+{
+    struct span all = rows_span(block, 0, block->rows - 1, (struct span){begin, end}, window);
+    while (all.begin < all.end) {
+        struct span keys = {all.begin, (all.begin / GN_SDPA_KEYS + 1) * GN_SDPA_KEYS};
+        if (keys.end > all.end)
+            keys.end = all.end;
+        if (block->rows <= ROWS_FEW)
+            rows_visit(block, keys, window);
+        else
+            panels_visit(block, keys, window);
+        all.begin = keys.end;
+    }
+}
+
+static void block_finish(const struct gn_sdpa_block *block)
+{
+    if (block->rows <= ROWS_FEW)
+        rows_finish(block);
+    else
+        panels_finish(block);
+}
+
+const struct gn_attention_ops SIMD_NAME(gn_attention) = {block_begin, block_visit, block_finish};

@@ -1,0 +1,10 @@
+/* float32 attention on serial: the reference. */
+#include "simd/serial.h"
+#include "attention/ops.h"
+#define TILE 4
+#define VECTORS 4
+#include "attention/transpose.h"
+#include "attention/tile_body.h"
+#include "attention/panel_body.h"
+#include "attention/rows_body.h"
+#include "simd/end.h"
