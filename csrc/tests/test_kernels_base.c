@@ -91,5 +91,6 @@ int main(void)
     levels();
     pools();
     forked();
+    printf("test_kernels_base: ok\n");
     return 0;
 }

@@ -169,5 +169,6 @@ int main(void)
             lengths();
             halves();
         }
+    printf("test_kernels_elementwise: ok\n");
     return 0;
 }

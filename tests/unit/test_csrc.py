@@ -1,22 +1,44 @@
-"""The C tests, under ASan and UBSan. They need a C compiler, as building the extension does."""
+"""The C tests: here under ASan and UBSan, the kernels' also as AArch64 programs under an emulator.
+
+They need a C compiler, as building the extension does. The first one builds what all share.
+"""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CSRC = Path(__file__).resolve().parents[2] / "csrc"
+PROGRAMS = sorted(path.stem.removeprefix("test_") for path in (CSRC / "tests").glob("test_*.c"))
+CROSS = ("aarch64-linux-gnu-gcc", "qemu-aarch64")
 
 
-def test_the_c_tests_pass_under_sanitizers() -> None:
+def make(goal: str) -> str:
     done = subprocess.run(
-        ["make", "-C", str(CSRC), "check", f"PYTHON={sys.executable}"],
+        ["make", "-j2", "-C", str(CSRC), goal, f"PYTHON={sys.executable}"],
         capture_output=True,
         text=True,
         check=False,
         timeout=900,
     )
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
-    for test in (CSRC / "tests").glob("test_*.c"):
-        assert f"{test.stem}:" in done.stdout, f"{test.name} said nothing: it did not run"
+    return done.stdout
+
+
+@pytest.mark.timeout_s(900)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_it_passes_under_sanitizers(program: str) -> None:
+    assert f"test_{program}:" in make(f"check-{program}"), "it said nothing: it did not run"
+
+
+@pytest.mark.timeout_s(900)
+@pytest.mark.skipif(
+    not all(map(shutil.which, CROSS)), reason=f"needs {' and '.join(CROSS)} (qemu-user)"
+)
+@pytest.mark.parametrize("program", [name for name in PROGRAMS if name.startswith("kernels_")])
+def test_it_passes_on_neon(program: str) -> None:
+    assert f"test_{program}:" in make(f"neon-{program}")
