@@ -6,6 +6,7 @@
 #include "ganglion/kernels/elementwise.h"
 #include "ganglion/kernels/hypervectors.h"
 #include "ganglion/kernels/linear.h"
+#include "ganglion/kernels/hopfield.h"
 #include "ganglion/kernels/matrix.h"
 #include "ganglion/kernels/selection.h"
 #endif

@@ -1,0 +1,22 @@
+/* The Hopfield memories with AVX2: 16 registers of 8 lanes. */
+#if defined(__x86_64__)
+#include "simd/haswell.h"
+
+#include "hopfield/ops.h"
+#include "simd/math.h"
+
+enum { ACCS = 8 };
+
+/* Lane k of each half of the pairwise sums is accumulator k's: two halves to add. */
+SIMD void fold_accs(const vf *s, float *out)
+{
+    vf a = _mm256_hadd_ps(_mm256_hadd_ps(s[0], s[1]), _mm256_hadd_ps(s[2], s[3]));
+    vf b = _mm256_hadd_ps(_mm256_hadd_ps(s[4], s[5]), _mm256_hadd_ps(s[6], s[7]));
+    _mm256_storeu_ps(out, _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31)));
+}
+
+#include "hopfield/scan_body.h"
+
+const struct gn_hopfield_ops SIMD_NAME(gn_hopfield) = {scan, merge, scaled, row_dots, gap2};
+#include "simd/end.h"
+#endif

@@ -1,0 +1,20 @@
+/* The Hopfield memories with NEON: 32 registers of 4 lanes. */
+#if defined(__aarch64__)
+#include "simd/neon.h"
+
+#include "hopfield/ops.h"
+#include "simd/math.h"
+
+enum { ACCS = 16 };
+
+SIMD void fold_accs(const vf *sums, float *out)
+{
+    for (int k = 0; k < ACCS; k += 4)
+        vst1q_f32(out + k, vpaddq_f32(vpaddq_f32(sums[k], sums[k + 1]), vpaddq_f32(sums[k + 2], sums[k + 3])));
+}
+
+#include "hopfield/scan_body.h"
+
+const struct gn_hopfield_ops SIMD_NAME(gn_hopfield) = {scan, merge, scaled, row_dots, gap2};
+#include "simd/end.h"
+#endif

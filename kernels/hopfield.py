@@ -1,0 +1,277 @@
+"""Modern Hopfield memories: patterns [n, d] that a query is drawn to, flat or in groups under an upper memory.
+
+    state' = X^T softmax(beta X state)
+
+Ramsauer et al., "Hopfield Networks is All You Need" (2021), equations 2 and 3; one pass over X a step. Everything is
+float32. Queries are [d] or [m, d]; results have their shape. `beta` None is 1 / sqrt(d). A step that moves a state by
+no more than `tolerance` (Euclidean length) is its last. NaN in a query, or a score past the range, makes that query's
+result NaN. No patterns: zeros. Wrong arguments are ValueErrors that name them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ganglion.kernels._arrays import (
+    F32,
+    U32,
+    Array,
+    aligned,
+    array,
+    out_array,
+    pointer,
+    scratch,
+    shaped,
+)
+from ganglion.kernels._call import Bound, Pool, call
+from ganglion.kernels._kernels import ffi, lib
+
+__all__ = [
+    "GroupRecall",
+    "Recall",
+    "bind_retrieve",
+    "energy",
+    "prototypes",
+    "recall",
+    "recall_groups",
+    "retrieve",
+    "retrieve_groups",
+]
+
+_NULL = ffi.NULL
+_SIZE_MAX = 2**64 - 1
+_MIXES = {"joint": lib.GN_HOPFIELD_JOINT, "gated": lib.GN_HOPFIELD_GATED}
+
+
+class Recall(NamedTuple):
+    """What a query found: the last state, and about its last step the row with the largest weight and that weight."""
+
+    states: Array  # float32, as the queries
+    best: Array  # uint32 [m]; 2**32 - 1 where there are no patterns
+    weights: Array  # float32 [m]
+    steps: Array  # uint32 [m]: how many were taken
+
+
+class GroupRecall(NamedTuple):
+    """What a query found among groups: the last state, the groups read in its last step and each one's share of it."""
+
+    states: Array  # float32, as the queries
+    chosen: Array  # uint32 [m, k], best prototype first; 2**32 - 1 where fewer than k groups have patterns
+    shares: Array  # float32 [m, k], a row sums to 1
+    steps: Array  # uint32 [m]
+
+
+def _rows(value: Any, name: str, d: int) -> tuple[Array, int]:
+    """Queries of width d, and how many."""
+    found = array(value, name, F32)
+    if found.ndim == 1:
+        return shaped(found, name, (d,)), 1
+    if found.ndim != 2 or found.shape[1] != d:
+        raise ValueError(f"{name}: shape {found.shape}, not ({d},) or (m, {d})")
+    return found, found.shape[0]
+
+
+def _positive(value: float | None, name: str, d: int) -> float:
+    if value is None:
+        return 1.0 / math.sqrt(d) if d else 1.0
+    if not 0.0 <= value <= 3.4e38:
+        raise ValueError(f"{name}: {value!r} is not a finite number from 0 up")
+    return value
+
+
+def _limits(steps: int, tolerance: float) -> None:
+    if not 1 <= steps < 2**32:
+        raise ValueError(f"steps: {steps!r} is not a number from 1 up")
+    if not tolerance >= 0.0:
+        raise ValueError(f"tolerance: {tolerance!r} is not a number from 0 up")
+
+
+def _room(size: int, name: str) -> int:
+    if size == _SIZE_MAX:
+        raise ValueError(f"{name}: too large")
+    return size
+
+
+def retrieve(
+    patterns: Any,
+    queries: Any,
+    *,
+    beta: float | None = None,
+    steps: int = 1,
+    tolerance: float = 0.0,
+    out: Any = None,
+    threads: int | Pool = 1,
+) -> Array:
+    """The states that the queries come to in at most `steps` steps."""
+    stored = array(patterns, "patterns", F32, 2)
+    n, d = stored.shape
+    asked, m = _rows(queries, "queries", d)
+    beta = _positive(beta, "beta", d)
+    if steps != 1 or tolerance != 0.0:
+        _limits(steps, tolerance)
+    result = out_array(out, "out", asked.shape, F32, (stored, asked) if out is not None else ())
+    room = scratch(_room(lib.gn_hopfield_scratch(n, d, m), "patterns"))
+    call(
+        "retrieve", threads, lib.gn_hopfield,
+        pointer(stored), n, d, pointer(asked), m, beta, steps, tolerance,
+        pointer(result), _NULL, _NULL, _NULL, room,
+    )  # fmt: skip
+    return result
+
+
+def bind_retrieve(
+    patterns: Any,
+    queries: Any,
+    *,
+    beta: float | None = None,
+    steps: int = 1,
+    tolerance: float = 0.0,
+    out: Any = None,
+    threads: int | Pool = 1,
+) -> Bound[Array]:
+    """`retrieve` of arrays that stay where they are."""
+    stored = array(patterns, "patterns", F32, 2)
+    n, d = stored.shape
+    asked, m = _rows(queries, "queries", d)
+    beta = _positive(beta, "beta", d)
+    _limits(steps, tolerance)
+    result = out_array(out, "out", asked.shape, F32, (stored, asked))
+    room = aligned(_room(lib.gn_hopfield_scratch(n, d, m), "patterns"), np.dtype(np.uint8))
+    return Bound(
+        "retrieve", threads, lib.gn_hopfield,
+        (
+            pointer(stored), n, d, pointer(asked), m, beta, steps, tolerance,
+            pointer(result), _NULL, _NULL, _NULL, ffi.from_buffer(room),
+        ),
+        result,
+    )  # fmt: skip
+
+
+def recall(
+    patterns: Any,
+    queries: Any,
+    *,
+    beta: float | None = None,
+    steps: int = 10,
+    tolerance: float = 1e-4,
+    out: Any = None,
+    threads: int | Pool = 1,
+) -> Recall:
+    """The states that the queries settle in, and which pattern each has come to."""
+    stored = array(patterns, "patterns", F32, 2)
+    n, d = stored.shape
+    asked, m = _rows(queries, "queries", d)
+    beta = _positive(beta, "beta", d)
+    _limits(steps, tolerance)
+    states = out_array(out, "out", asked.shape, F32, (stored, asked))
+    found = Recall(states, np.empty(m, U32), np.empty(m, F32), np.empty(m, U32))
+    room = scratch(_room(lib.gn_hopfield_scratch(n, d, m), "patterns"))
+    call(
+        "recall", threads, lib.gn_hopfield,
+        pointer(stored), n, d, pointer(asked), m, beta, steps, tolerance, pointer(states),
+        pointer(found.steps), pointer(found.best), pointer(found.weights), room,
+    )  # fmt: skip
+    return found
+
+
+def energy(
+    patterns: Any,
+    states: Any,
+    *,
+    beta: float | None = None,
+    out: Any = None,
+    threads: int | Pool = 1,
+) -> Array:
+    """The energy [m] of states: no step makes it larger. `beta` is above 0."""
+    stored = array(patterns, "patterns", F32, 2)
+    n, d = stored.shape
+    asked, m = _rows(states, "states", d)
+    beta = _positive(beta, "beta", d)
+    if not beta:
+        raise ValueError("beta: 0 has no energy")
+    result = out_array(out, "out", (m,), F32, (stored, asked))
+    room = scratch(_room(lib.gn_hopfield_scratch(n, d, m), "patterns"))
+    call(
+        "energy", threads, lib.gn_hopfield_energy,
+        pointer(stored), n, d, pointer(asked), m, beta, pointer(result), room,
+    )  # fmt: skip
+    return result
+
+
+def _offsets(value: Any, n: int) -> tuple[Array, int]:
+    """Where groups begin in n rows: uint32 [groups + 1], from 0 up to n."""
+    found = array(value, "offsets", U32, 1)
+    if not found.size:
+        raise ValueError("offsets: empty; group g is the rows from offsets[g] up to offsets[g + 1]")
+    if found[0] != 0 or found[-1] != n or np.any(found[1:] < found[:-1]):
+        raise ValueError(f"offsets: not a rising sequence from 0 to {n}, the number of patterns")
+    return found, found.size - 1
+
+
+def prototypes(patterns: Any, offsets: Any, *, out: Any = None, threads: int | Pool = 1) -> Array:
+    """The mean pattern [groups, d] of each group, zeros for an empty one.
+
+    `offsets` (uint32 [groups + 1]): group g is the rows from offsets[g] up to offsets[g + 1].
+    """
+    stored = array(patterns, "patterns", F32, 2)
+    n, d = stored.shape
+    bounds, groups = _offsets(offsets, n)
+    result = out_array(out, "out", (groups, d), F32, (stored,))
+    call(
+        "prototypes", threads, lib.gn_hopfield_prototypes,
+        pointer(stored), n, d, pointer(bounds), groups, pointer(result),
+    )  # fmt: skip
+    return result
+
+
+def recall_groups(
+    patterns: Any,
+    offsets: Any,
+    upper: Any,
+    queries: Any,
+    *,
+    k: int = 1,
+    beta: float | None = None,
+    beta_top: float | None = None,
+    mix: str = "joint",
+    steps: int = 1,
+    tolerance: float = 0.0,
+    out: Any = None,
+    threads: int | Pool = 1,
+) -> GroupRecall:
+    """The hierarchical memory: each step asks the upper memory, then reads only the k groups it names.
+
+    `upper` [groups, d] holds one prototype a group (`prototypes` makes them). mix "joint" is one softmax over all
+    patterns of the groups read: with k = groups it is `retrieve` itself. "gated" is each group's own retrieval,
+    weighed by softmax(beta_top upper state) over the groups read; `beta_top` None is beta.
+    """
+    stored = array(patterns, "patterns", F32, 2)
+    n, d = stored.shape
+    bounds, groups = _offsets(offsets, n)
+    top = shaped(array(upper, "upper", F32, 2), "upper", (groups, d))
+    asked, m = _rows(queries, "queries", d)
+    beta = _positive(beta, "beta", d)
+    beta_top = beta if beta_top is None else _positive(beta_top, "beta_top", d)
+    _limits(steps, tolerance)
+    if not 1 <= k <= groups:
+        raise ValueError(f"k: {k!r} is not in 1..{groups}, the number of groups")
+    if mix not in _MIXES:
+        raise ValueError(f"mix: {mix!r} is not joint or gated")
+    states = out_array(out, "out", asked.shape, F32, (stored, asked, top))
+    found = GroupRecall(states, np.empty((m, k), U32), np.empty((m, k), F32), np.empty(m, U32))
+    room = scratch(_room(lib.gn_hopfield_groups_scratch(groups, d, m, k), "patterns"))
+    call(
+        "recall_groups", threads, lib.gn_hopfield_groups,
+        pointer(stored), n, d, pointer(bounds), groups, pointer(top), pointer(asked), m, k,
+        beta, beta_top, _MIXES[mix], steps, tolerance, pointer(states),
+        pointer(found.steps), pointer(found.chosen), pointer(found.shares), room,
+    )  # fmt: skip
+    return found
+
+
+def retrieve_groups(patterns: Any, offsets: Any, upper: Any, queries: Any, **options: Any) -> Array:
+    """The states of `recall_groups`, which has the options."""
+    return recall_groups(patterns, offsets, upper, queries, **options).states
