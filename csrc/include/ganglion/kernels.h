@@ -9,4 +9,5 @@
 #include "ganglion/kernels/hopfield.h"
 #include "ganglion/kernels/matrix.h"
 #include "ganglion/kernels/selection.h"
+#include "ganglion/kernels/scan.h"
 #endif

@@ -1,0 +1,10 @@
+/* The selective scan, plain C. */
+#include "scan/ops.h"
+
+#include "simd/serial.h"
+#include "simd/math.h"
+
+#include "scan/scan_body.h"
+
+const struct gn_scan_ops SIMD_NAME(gn_scan) = {decay, scan, conv};
+#include "simd/end.h"

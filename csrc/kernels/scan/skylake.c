@@ -1,0 +1,12 @@
+/* The selective scan, AVX-512. */
+#if defined(__x86_64__)
+#include "scan/ops.h"
+
+#include "simd/skylake.h"
+#include "simd/math.h"
+
+#include "scan/scan_body.h"
+
+const struct gn_scan_ops SIMD_NAME(gn_scan) = {decay, scan, conv};
+#include "simd/end.h"
+#endif
