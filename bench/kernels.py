@@ -5,7 +5,8 @@ two milliseconds; samples of all sides alternate, the side that begins moves on 
 ratio of the medians. Figures of one run are comparable, those of two runs are not.
 
 stdout: one JSON object per line (`record` is machine, case, absent, gate). stderr: a line per case for people.
-Exit: 0; 1 with --check-floors when a floor, an error bound or a library is missing; 64 wrong use; 130 after Ctrl-C.
+Exit: 0; 1 with --check-floors when a floor or an error bound is not met, or nothing is there to compare with; 64 wrong
+use; 69 --install failed; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness import complain, describe_machine, signals_unwind
-from kernel_cases.case import Call, Case, present
+from kernel_cases.case import Call, Case, Timed, present
 from kernel_report import write_page
 from targets.base import TargetError, UnavailableError, compile_c, measure
 
@@ -149,24 +150,26 @@ def peaks() -> dict[str, float]:
     return told
 
 
-def sample(call: Call, loops: int) -> float:
+def sample(call: Call | Timed, loops: int) -> float:
     """Seconds a call, over `loops` calls in a row."""
+    if isinstance(call, Timed):
+        return call.seconds(loops)
     begin = time.perf_counter()
     for _ in range(loops):
         call()
     return (time.perf_counter() - begin) / loops
 
 
-def loops_for(call: Call) -> int:
+def loops_for(call: Call | Timed) -> int:
     """How many calls fill a sample; also the warming up."""
-    call()
+    sample(call, 1)
     took = min(sample(call, 1) for _ in range(3))
     return max(1, min(10_000, int(SAMPLE_S / max(took, 1e-9))))
 
 
 def measured(case: Case, rounds: int, seconds_max: float, limits: dict[str, float]) -> Result:
     """Interleaved samples of all sides: at least 3 rounds, `rounds` unless they take longer than `seconds_max`."""
-    sides = {"ganglion": case.ours, **case.others}
+    sides: dict[str, Call | Timed] = {"ganglion": case.ours, **case.others}
     loops = {name: loops_for(call) for name, call in sides.items()}
     samples: dict[str, list[float]] = {name: [] for name in sides}
     names, begin = list(sides), time.perf_counter()
@@ -278,6 +281,11 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         help="exit 1 when a floor or an error bound is not met, naming it",
     )
     add("--write", type=Path, metavar="FILE", help="write the table as Markdown (docs/kernels.md)")
+    add(
+        "--install",
+        action="store_true",
+        help="first fetch RuVector's package through npm, to compare with",
+    )
     add("--json-only", action="store_true", help="no lines for people")
     options = parser.parse_args(words)
     if options.rounds < 3:
@@ -287,6 +295,12 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 def main(words: Sequence[str]) -> int:
     options = parse(words)
+    if options.install:
+        try:
+            importlib.import_module("kernel_cases.ruvector").install()
+        except RuntimeError as fault:
+            complain(f"--install: {fault}")
+            return 69
     if present("torch"):  # chooses its threads at import
         importlib.import_module("kernel_cases.case").library("torch")
     with signals_unwind():

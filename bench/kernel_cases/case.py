@@ -17,6 +17,13 @@ Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
+class Timed:
+    """A side that times itself, in another process: `seconds(loops)` gives the seconds of one call."""
+
+    seconds: Callable[[int], float]
+
+
+@dataclass(frozen=True)
 class Case:
     """One line of the table.
 
@@ -33,7 +40,7 @@ class Case:
     name: str
     family: str
     ours: Call
-    others: dict[str, Call] = field(default_factory=dict)
+    others: dict[str, Call | Timed] = field(default_factory=dict)
     against: str = "best"
     floor: float | None = None
     target: float | None = None

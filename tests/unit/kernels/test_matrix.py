@@ -13,7 +13,10 @@ from ganglion import kernels
 from ganglion.kernels import matrix
 
 EPS = 2.0**-24
-FACES = [(matrix.matmul_nt, matrix.bind_matmul_nt, True), (matrix.matmul_nn, matrix.bind_matmul_nn, False)]
+FACES = [
+    (matrix.matmul_nt, matrix.bind_matmul_nt, True),
+    (matrix.matmul_nn, matrix.bind_matmul_nn, False),
+]
 
 
 def inputs(m: int, n: int, k: int, transposed: bool, seed: int = 0) -> tuple[Any, Any, Any, Any]:
@@ -34,7 +37,9 @@ def inputs(m: int, n: int, k: int, transposed: bool, seed: int = 0) -> tuple[Any
     transposed=st.booleans(),
     seed=st.integers(0, 1 << 20),
 )
-def test_is_the_product_within_its_bound(m: int, n: int, k: int, transposed: bool, seed: int) -> None:
+def test_is_the_product_within_its_bound(
+    m: int, n: int, k: int, transposed: bool, seed: int
+) -> None:
     a, b, want, bound = inputs(m, n, k, transposed, seed)
     got = (matrix.matmul_nt if transposed else matrix.matmul_nn)(a, b)
     assert got.shape == (m, n)
