@@ -23,6 +23,7 @@ SIMD void transpose_store(const float *from, size_t stride, size_t rows, size_t 
 #include "matrix/few_body.h"
 #include "matrix/tile_body.h"
 
-const struct gn_matrix_ops SIMD_NAME(gn_matrix) = {TILE_ROWS, TILE_COLUMNS, pack_rows, pack_columns, tile, few_nt, few_nn};
+const struct gn_matrix_ops SIMD_NAME(gn_matrix) = {
+    TILE_ROWS, TILE_COLUMNS, pack_rows, pack_columns, tile, tile_apart, few_nt, few_nn};
 #include "simd/end.h"
 #endif

@@ -7,6 +7,9 @@
  * Panels lie one after another; the last store of a packing may write up to GN_PANEL_SLACK floats behind the last. */
 enum { GN_ROWS_BLOCK = 168, GN_COLUMNS_BLOCK = 768, GN_PANEL_SLACK = 16, GN_FEW_ROWS = 4 };
 
+typedef void gn_tile_fn(const float *a, size_t rows, const float *b, size_t columns, size_t k, float *c, size_t stride,
+                        int add);
+
 struct gn_matrix_ops {
     size_t rows, columns; /* width of a panel of a, of b */
     /* Rows r of from, at from + r * stride, into panels of `width`. */
@@ -14,7 +17,8 @@ struct gn_matrix_ops {
     /* Columns of from[k, ...], whose rows are `stride` apart, into panels of ops->columns. */
     void (*pack_columns)(const float *from, size_t stride, size_t columns, size_t k, float *to);
     /* c[i * stride + j] = (add ? c : 0) + sum over p of a and b, both packed. */
-    void (*tile)(const float *a, size_t rows, const float *b, size_t columns, size_t k, float *c, size_t stride, int add);
+    gn_tile_fn *tile;
+    gn_tile_fn *tile_apart; /* sums of (a_p - b_p)^2 */
     /* At most GN_FEW_ROWS rows of a, nothing packed. */
     void (*few_nt)(const float *a, size_t m, const float *b, size_t n, size_t k, float *c, size_t stride);
     void (*few_nn)(const float *a, size_t m, const float *b, size_t stride, size_t n, size_t k, float *c);

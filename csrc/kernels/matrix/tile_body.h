@@ -40,8 +40,9 @@ SIMD void put(float *c, vf v, size_t n, int add)
         vf_store_n(c, add ? vf_add(vf_load_n(c, n), v) : v, n);
 }
 
-/* One panel of a by one of b: `rows` is a constant where this is expanded. */
-SIMD void block(const int rows, const float *restrict a, const float *restrict b, size_t k, float *c, size_t stride,
+/* One panel of a by one of b. `rows` and `apart` are constants where this is expanded; apart: sums of squared
+ * differences in place of products. */
+SIMD void block(const int rows, const int apart, const float *restrict a, const float *restrict b, size_t k, float *c, size_t stride,
                 size_t columns, int add)
 {
     vf sum[TILE_ROWS][2];
@@ -53,8 +54,9 @@ SIMD void block(const int rows, const float *restrict a, const float *restrict b
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
             vf x = vf_set1(a[i]);
-            sum[i][0] = vf_fma(x, left, sum[i][0]);
-            sum[i][1] = vf_fma(x, right, sum[i][1]);
+            vf y = apart ? vf_sub(x, left) : x, z = apart ? vf_sub(x, right) : x;
+            sum[i][0] = vf_fma(y, apart ? y : left, sum[i][0]);
+            sum[i][1] = vf_fma(z, apart ? z : right, sum[i][1]);
         }
     }
 #pragma GCC unroll 16
@@ -64,25 +66,43 @@ SIMD void block(const int rows, const float *restrict a, const float *restrict b
     }
 }
 
+typedef void block_fn(const float *a, const float *b, size_t k, float *c, size_t stride, size_t columns, int add);
+
 #define BLOCK(N)                                                                                                        \
     static __attribute__((noinline)) void block_##N(const float *a, const float *b, size_t k, float *c, size_t stride, \
                                                     size_t columns, int add)                                            \
     {                                                                                                                   \
-        block(N, a, b, k, c, stride, columns, add);                                                                     \
+        block(N, 0, a, b, k, c, stride, columns, add);                                                                  \
+    }                                                                                                                   \
+    static __attribute__((noinline)) void apart_##N(const float *a, const float *b, size_t k, float *c, size_t stride, \
+                                                    size_t columns, int add)                                            \
+    {                                                                                                                   \
+        block(N, 1, a, b, k, c, stride, columns, add);                                                                  \
     }
-typedef void block_fn(const float *a, const float *b, size_t k, float *c, size_t stride, size_t columns, int add);
-
 BLOCKS(BLOCK)
 #define BLOCK_NAME(N) block_##N,
-static block_fn *const blocks[] = {BLOCKS(BLOCK_NAME)};
+#define APART_NAME(N) apart_##N,
+static block_fn *const blocks[] = {BLOCKS(BLOCK_NAME)}, *const aparts[] = {BLOCKS(APART_NAME)};
 
-static void tile(const float *a, size_t rows, const float *b, size_t columns, size_t k, float *c, size_t stride, int add)
+SIMD void walk(block_fn *const *by_rows, const float *a, size_t rows, const float *b, size_t columns, size_t k, float *c,
+               size_t stride, int add)
 {
     for (size_t j = 0; j < columns; j += TILE_COLUMNS) {
         size_t wide = columns - j < (size_t)TILE_COLUMNS ? columns - j : (size_t)TILE_COLUMNS;
         for (size_t i = 0; i < rows; i += TILE_ROWS) {
             size_t high = rows - i < (size_t)TILE_ROWS ? rows - i : (size_t)TILE_ROWS;
-            blocks[high - 1](a + i * k, b + j * k, k, c + i * stride + j, stride, wide, add);
+            by_rows[high - 1](a + i * k, b + j * k, k, c + i * stride + j, stride, wide, add);
         }
     }
+}
+
+static void tile(const float *a, size_t rows, const float *b, size_t columns, size_t k, float *c, size_t stride, int add)
+{
+    walk(blocks, a, rows, b, columns, k, c, stride, add);
+}
+
+static void tile_apart(const float *a, size_t rows, const float *b, size_t columns, size_t k, float *c, size_t stride,
+                       int add)
+{
+    walk(aparts, a, rows, b, columns, k, c, stride, add);
 }

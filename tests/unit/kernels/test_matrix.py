@@ -118,9 +118,9 @@ def test_refusals_name_the_argument(begins: str, wrong: dict[str, Any]) -> None:
 
 def test_out_may_not_be_an_input_or_read_only() -> None:
     a = np.zeros((3, 3), np.float32)
-    with pytest.raises(ValueError, match="^out: overlaps"):
+    with pytest.raises(ValueError, match=r"^out: overlaps"):
         matrix.matmul_nt(a, a, out=a)
     fixed = np.zeros((3, 3), np.float32)
     fixed.flags.writeable = False
-    with pytest.raises(ValueError, match="^out: read-only"):
+    with pytest.raises(ValueError, match=r"^out: read-only"):
         matrix.matmul_nn(a, a, out=fixed)

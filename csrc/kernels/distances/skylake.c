@@ -1,0 +1,87 @@
+/* Distances on AVX-512: int8 dot by VPDPBUSD on offset keys, its other metrics by VPDPWSSD on 16-bit lanes. */
+#include "base/isa.h"
+#ifdef GN_X86
+#include "distances/ops.h"
+#include "simd/skylake.h"
+
+enum { VD = 8, VH = 32, KEYS_COSINE = 8 };
+typedef __m512d vd;
+typedef __m512i vh, vs;
+
+/* The sums of eight vectors at once: halves are added crosswise until a lane holds one vector's sum. */
+SIMD __m256 fold_eight(const vf *s)
+{
+    vf a[4], b[2], c;
+    for (int i = 0; i < 4; i++)
+        a[i] = _mm512_add_ps(_mm512_unpacklo_ps(s[2 * i], s[2 * i + 1]), _mm512_unpackhi_ps(s[2 * i], s[2 * i + 1]));
+    for (int i = 0; i < 2; i++)
+        b[i] = _mm512_add_ps(_mm512_shuffle_ps(a[2 * i], a[2 * i + 1], 0x44), _mm512_shuffle_ps(a[2 * i], a[2 * i + 1], 0xee));
+    c = _mm512_add_ps(_mm512_shuffle_f32x4(b[0], b[1], 0x88), _mm512_shuffle_f32x4(b[0], b[1], 0xdd));
+    return _mm256_add_ps(_mm512_castps512_ps256(_mm512_shuffle_f32x4(c, c, 0x08)),
+                         _mm512_castps512_ps256(_mm512_shuffle_f32x4(c, c, 0x0d)));
+}
+SIMD void fold(const vf *sums, int n, float *out)
+{
+    if (n == 8)
+        _mm256_storeu_ps(out, fold_eight(sums));
+    else
+        for (int j = 0; j < n; j++)
+            out[j] = vf_sum(sums[j]);
+}
+SIMD vd vd_zero(void) { return _mm512_setzero_pd(); }
+SIMD vd vd_load(const float *p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+SIMD vd vd_load_n(const float *p, size_t n) { return _mm512_cvtps_pd(_mm256_maskz_loadu_ps((__mmask8)vm_first(n), p)); }
+SIMD vd vd_sub(vd a, vd b) { return _mm512_sub_pd(a, b); }
+SIMD vd vd_fma(vd a, vd b, vd c) { return _mm512_fmadd_pd(a, b, c); }
+SIMD double vd_sum(vd a) { return _mm512_reduce_add_pd(a); }
+SIMD vh vh_load(const int8_t *p) { return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)p)); }
+SIMD vh vh_load_n(const int8_t *p, size_t n) { return _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(_bzhi_u32(~0u, (unsigned)n), p)); }
+SIMD vh vh_sub(vh a, vh b) { return _mm512_sub_epi16(a, b); }
+SIMD vs vs_zero(void) { return _mm512_setzero_si512(); }
+SIMD vs vs_add(vs sum, vh a, vh b) { return _mm512_dpwssd_epi32(sum, a, b); }
+SIMD uint32_t vs_sum(vs a) { return (uint32_t)_mm512_reduce_add_epi32(a); }
+
+#include "distances/floats_body.h"
+
+#include "distances/doubles_body.h"
+
+/* The instruction wants unsigned by signed: keys are taken as k + 128, and 128 times the query's sum comes off again. */
+SIMD vs load64(const int8_t *p, size_t n)
+{
+    return n < 64 ? _mm512_maskz_loadu_epi8(_bzhi_u64(~0ull, (unsigned)n), p) : _mm512_loadu_si512(p);
+}
+
+SIMD void group_i8_dot(const int keys, const int8_t *query, const int8_t *rows, size_t dim, uint32_t offset, float *out)
+{
+    const vs top = _mm512_set1_epi8(-128);
+    vs sum[8];
+    EACH(j, keys)
+        sum[j] = vs_zero();
+    for (size_t p = 0; p < dim; p += 64) {
+        vs q = load64(query + p, dim - p);
+        EACH(j, keys)
+            sum[j] = _mm512_dpbusd_epi32(sum[j], _mm512_xor_si512(load64(rows + (size_t)j * dim + p, dim - p), top), q);
+    }
+    EACH(j, keys)
+        out[j] = (float)(int32_t)(vs_sum(sum[j]) - offset);
+}
+
+static void i8_dot(const void *query, const void *keys, size_t n, size_t dim, float scale, float *out)
+{
+    const int8_t *q = query, *rows = keys;
+    uint32_t total = 0;
+    size_t j = 0;
+    (void)scale;
+    for (size_t p = 0; p < dim; p += 64)
+        total += vs_sum(_mm512_dpbusd_epi32(vs_zero(), _mm512_set1_epi8(1), load64(q + p, dim - p)));
+    for (; j + 8 <= n; j += 8)
+        group_i8_dot(8, q, rows + j * dim, dim, total * 128u, out + j);
+    for (; j < n; j++)
+        group_i8_dot(1, q, rows + j * dim, dim, total * 128u, out + j);
+}
+#define OWN_I8_DOT 1
+#include "distances/bytes_body.h"
+
+const struct gn_distances_ops SIMD_NAME(gn_distances) = DISTANCES_TABLE;
+#include "simd/end.h"
+#endif
