@@ -48,6 +48,8 @@ __all__ = [
 _NULL = ffi.NULL
 _SIZE_MAX = 2 ** (8 * ffi.sizeof("size_t")) - 1
 _BOOL = np.dtype(np.bool_)
+_FLOATS = ffi.typeof("float[]")
+_from_buffer, _empty, _sdpa = ffi.from_buffer, np.empty, lib.gn_sdpa
 Shape = tuple[int, ...]
 _Call = tuple[tuple[Any, ...], Array, int, tuple[Any, ...]]
 
@@ -66,6 +68,27 @@ def sdpa(
     precision: str = "f32",
 ) -> Array:
     """softmax(scale q k^T + bias) v, over the keys that each query may see."""
+    if threads == 1 and mask is None and bias is None and out is None and precision == "f32":
+        try:  # the common call by the short way; whatever is wrong is said by the long one
+            if q.dtype is k.dtype is v.dtype is F32:
+                plan = _plans.get((q.shape, k.shape, v.shape, causal, scale))
+                if plan is None:
+                    plan = _keep_plan(q.shape, k.shape, v.shape, causal, scale)
+                result: Array = _empty(plan.out_shape, F32)
+                if not _sdpa(
+                    plan.shape,
+                    _from_buffer(_FLOATS, q),  # refuses what is not dense and row-major
+                    _from_buffer(_FLOATS, k),
+                    _from_buffer(_FLOATS, v),
+                    _NULL,
+                    _NULL,
+                    _from_buffer(_FLOATS, result),
+                    scratch(plan.scratch_one),
+                    _NULL,
+                ):
+                    return result
+        except (AttributeError, BufferError, TypeError, ValueError):
+            pass
     arguments, result, size, _ = _checked(
         q, k, v, mask, bias, causal, scale, out, threads, precision
     )
@@ -212,11 +235,12 @@ def bigbird_layout(
 class _Plan:
     """A struct gn_sdpa and all else that shapes alone decide; kept, since the same shapes come again."""
 
-    __slots__ = ("_sizes", "out_shape", "shape")
+    __slots__ = ("_sizes", "out_shape", "scratch_one", "shape")
 
     def __init__(self, shape: Any, out_shape: Shape) -> None:
         self.shape, self.out_shape = shape, out_shape
         self._sizes: dict[int, int] = {}
+        self.scratch_one = self.scratch(1)
 
     def scratch(self, threads: int) -> int:
         """Bytes for that many threads. Raises ValueError when there are too many."""
@@ -267,6 +291,16 @@ def _plan(
     _broadcast("mask", mask, full, shape.mask_strides)
     _broadcast("bias", bias, full, shape.bias_strides)
     return _Plan(shape, (*q[:-1], v[-1]))
+
+
+_plans: dict[Any, _Plan] = {}
+
+
+def _keep_plan(q: Shape, k: Shape, v: Shape, causal: bool, scale: float | None) -> _Plan:
+    if len(_plans) >= 256:
+        _plans.clear()
+    plan = _plans[q, k, v, causal, scale] = _plan(q, k, v, None, None, causal, scale)
+    return plan
 
 
 def _broadcast(name: str, shape: Shape | None, full: Shape, strides: Any) -> None:

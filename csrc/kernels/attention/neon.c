@@ -4,6 +4,7 @@
 #include "attention/ops.h"
 #define TILE 6
 #define VECTORS 4
+#define ROWS_FEW 2
 #include "attention/transpose.h"
 #include "attention/tile_body.h"
 #include "attention/panel_body.h"

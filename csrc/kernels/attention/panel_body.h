@@ -67,9 +67,9 @@ struct panel {
 
 SIMD size_t panel_floats(const struct gn_sdpa_block *block) { return PANEL * (block->dim + block->value_dim + 2); }
 
-SIMD struct panel panel_at(const struct gn_sdpa_block *block, size_t first)
+SIMD struct panel panel_at(const struct gn_sdpa_block *block, size_t first, size_t rows)
 {
-    struct panel it = {.first = first, .rows = block->rows - first};
+    struct panel it = {.first = first, .rows = rows - first};
     if (it.rows > PANEL)
         it.rows = PANEL;
     it.wide = (it.rows + VL - 1) / VL;
@@ -108,10 +108,10 @@ static void panel_pack(const struct gn_sdpa_block *block, const struct panel *pa
     }
 }
 
-static void panels_begin(const struct gn_sdpa_block *block)
+static void panels_begin(const struct gn_sdpa_block *block, size_t rows)
 {
-    for (size_t first = 0; first < block->rows; first += PANEL) {
-        struct panel panel = panel_at(block, first);
+    for (size_t first = 0; first < rows; first += PANEL) {
+        struct panel panel = panel_at(block, first, rows);
         panel_pack(block, &panel);
         for (size_t i = 0; i < PANEL; i++)
             panel.most[i] = -INFINITY;
@@ -276,23 +276,23 @@ static void panel_visit(const struct gn_sdpa_block *block, const struct panel *p
     }
 }
 
-static void panels_visit(const struct gn_sdpa_block *block, struct span keys, size_t window)
+static void panels_visit(const struct gn_sdpa_block *block, size_t rows, struct span keys, size_t window)
 {
-    for (size_t first = 0; first < block->rows; first += PANEL) {
-        struct panel panel = panel_at(block, first);
+    for (size_t first = 0; first < rows; first += PANEL) {
+        struct panel panel = panel_at(block, first, rows);
         struct span some = rows_span(block, first, first + panel.rows - 1, keys, window);
         if (some.begin < some.end)
             panel_visit(block, &panel, some, window);
     }
 }
 
-static void panels_finish(const struct gn_sdpa_block *block)
+static void panels_finish(const struct gn_sdpa_block *block, size_t rows)
 {
     vf t[VL];
-    for (size_t first = 0; first < block->rows; first += PANEL) {
-        struct panel panel = panel_at(block, first);
+    for (size_t first = 0; first < rows; first += PANEL) {
+        struct panel panel = panel_at(block, first, rows);
         for (size_t lane = 0; lane < panel.rows; lane += VL) {
-            size_t rows = panel.rows - lane < VL ? panel.rows - lane : VL;
+            size_t lanes = panel.rows - lane < VL ? panel.rows - lane : VL;
             vf sum = vf_load(panel.sum + lane);
             vf part = vf_pick(vf_eq(sum, vf_zero()), vf_zero(), vf_div(vf_set1(1.0f), sum));
             float *out = block->out + (first + lane) * block->out_row;
@@ -301,7 +301,7 @@ static void panels_finish(const struct gn_sdpa_block *block)
                 for (size_t i = 0; i < VL; i++)
                     t[i] = i < cols ? vf_mul(vf_load(panel.values + (c + i) * PANEL + lane), part) : vf_zero();
                 square_transpose(t);
-                for (size_t i = 0; i < rows; i++) {
+                for (size_t i = 0; i < lanes; i++) {
                     if (cols == VL)
                         vf_store(out + i * block->out_row + c, t[i]);
                     else

@@ -1,9 +1,17 @@
 /* Few queries: one after another along the rows of keys and values, nothing is packed; memory is the limit. */
 
-/* Up to this many queries a block is done row by row. */
-#ifndef ROWS_FEW
-#define ROWS_FEW 4
-#endif
+/* How many of a block's rows stand in panels: all, but for up to ROWS_FEW that would fill a vector badly. Blocks but the
+ * last of a head have whole panels, so that it does not depend on how rows were parted which path a row takes. */
+SIMD size_t rows_in_panels(const struct gn_sdpa_block *block)
+{
+    size_t over = block->rows % PANEL % VL;
+    return block->rows <= ROWS_FEW ? 0 : over <= ROWS_FEW ? block->rows - over : block->rows;
+}
+
+/* Behind a visit's scores and factors, be they of a panel or of a row. */
+enum {
+    ROW_STATES = (GN_SDPA_KEYS + 1) * PANEL > GN_SDPA_ROW_KEYS ? (GN_SDPA_KEYS + 1) * PANEL : GN_SDPA_ROW_KEYS
+};
 
 struct row {
     float *query, *state, *values; /* [dim] scaled, {maximum, sum}, [value_dim]; padded to vectors with zeros */
@@ -14,7 +22,8 @@ SIMD size_t padded(size_t n) { return (n + VL - 1) / VL * VL; }
 SIMD struct row row_at(const struct gn_sdpa_block *block, size_t row)
 {
     struct row it;
-    it.query = block->scratch + row * (padded(block->dim) + padded(block->value_dim) + 2 * VL);
+    it.query = panel_scores(block) + ROW_STATES +
+               (row - rows_in_panels(block)) * (padded(block->dim) + padded(block->value_dim) + 2 * VL);
     it.values = it.query + padded(block->dim);
     it.state = it.values + padded(block->value_dim);
     return it;
@@ -23,7 +32,7 @@ SIMD struct row row_at(const struct gn_sdpa_block *block, size_t row)
 static void rows_begin(const struct gn_sdpa_block *block)
 {
     vf factor = vf_set1(block->scale * LOG2_E);
-    for (size_t i = 0; i < block->rows; i++) {
+    for (size_t i = rows_in_panels(block); i < block->rows; i++) {
         struct row row = row_at(block, i);
         const float *q = block->q + i * block->q_row;
         size_t d = 0;
@@ -37,24 +46,39 @@ static void rows_begin(const struct gn_sdpa_block *block)
     }
 }
 
-/* The scores of `count` <= VL keys as one vector. */
+/* Adds the products of `wide` vectors of columns to the sums of VL keys. */
+SIMD void row_products(const size_t wide, const float *query, const float *const keys[VL], size_t d, vf sum[VL])
+{
+    vf part[4];
+#pragma GCC unroll 4
+    for (size_t c = 0; c < wide; c++)
+        part[c] = vf_load(query + d + c * VL);
+#pragma GCC unroll 16
+    for (size_t i = 0; i < VL; i++)
+#pragma GCC unroll 4
+        for (size_t c = 0; c < wide; c++)
+            sum[i] = vf_fma(part[c], vf_load(keys[i] + d + c * VL), sum[i]);
+}
+
+/* The scores of `count` <= VL keys as one vector; the lanes beyond hold the first key's. */
 SIMD vf row_scores(const struct gn_sdpa_block *block, const float *query, const float *k, size_t count)
 {
+    const float *keys[VL];
     vf sum[VL];
+    size_t d = 0;
+#pragma GCC unroll 16
     for (size_t i = 0; i < VL; i++) {
-        const float *key = k + (i < count ? i : 0) * block->k_row;
-        size_t d = 0;
+        keys[i] = k + (i < count ? i : 0) * block->k_row;
         sum[i] = vf_zero();
-        for (; d + VL <= block->dim; d += VL)
-            sum[i] = vf_fma(vf_load(query + d), vf_load(key + d), sum[i]);
-        if (d < block->dim)
-            sum[i] = vf_fma(vf_load(query + d), vf_load_n(key + d, block->dim - d), sum[i]);
     }
-    square_transpose(sum);
-    for (size_t half = VL / 2; half > 0; half /= 2)
-        for (size_t i = 0; i < half; i++)
-            sum[i] = vf_add(sum[i], sum[i + half]);
-    return sum[0];
+    for (; d + 4 * VL <= block->dim; d += 4 * VL)
+        row_products(4, query, keys, d, sum);
+    for (; d + VL <= block->dim; d += VL)
+        row_products(1, query, keys, d, sum);
+    if (d < block->dim)
+        for (size_t i = 0; i < VL; i++)
+            sum[i] = vf_fma(vf_load(query + d), vf_load_n(keys[i] + d, block->dim - d), sum[i]);
+    return square_sums(sum);
 }
 
 /* The bias of up to VL keys, and -infinity where the mask or the end of the keys forbids. */
@@ -127,7 +151,7 @@ static void row_sum(const struct gn_sdpa_block *block, struct span keys, const f
 static void row_visit(const struct gn_sdpa_block *block, size_t i, struct span keys)
 {
     struct row row = row_at(block, i);
-    float *weights = block->scratch + block->rows * (padded(block->dim) + padded(block->value_dim) + 2 * VL);
+    float *weights = panel_scores(block);
     const float *k = block->k + keys.begin * block->k_row;
     size_t count = keys.end - keys.begin;
     float most = row.state[0], shrink[VL], base;
@@ -155,7 +179,7 @@ static void row_visit(const struct gn_sdpa_block *block, size_t i, struct span k
 
 static void rows_visit(const struct gn_sdpa_block *block, struct span keys, size_t window)
 {
-    for (size_t i = 0; i < block->rows; i++) {
+    for (size_t i = rows_in_panels(block); i < block->rows; i++) {
         struct span one = row_span(block, i, keys, window);
         if (one.begin < one.end)
             row_visit(block, i, one);
@@ -164,7 +188,7 @@ static void rows_visit(const struct gn_sdpa_block *block, struct span keys, size
 
 static void rows_finish(const struct gn_sdpa_block *block)
 {
-    for (size_t i = 0; i < block->rows; i++) {
+    for (size_t i = rows_in_panels(block); i < block->rows; i++) {
         struct row row = row_at(block, i);
         vf part = vf_set1(row.state[1] == 0 ? 0 : 1.0f / row.state[1]);
         float *out = block->out + i * block->out_row;
@@ -180,33 +204,42 @@ static void rows_finish(const struct gn_sdpa_block *block)
 
 static void block_begin(const struct gn_sdpa_block *block)
 {
-    if (block->rows <= ROWS_FEW)
-        rows_begin(block);
-    else
-        panels_begin(block);
+    panels_begin(block, rows_in_panels(block));
+    rows_begin(block);
+}
+
+/* Pieces begin at multiples of their length, so that sums do not depend on where a block of rows begins. */
+SIMD struct span piece_of(struct span left, size_t length)
+{
+    size_t end = (left.begin / length + 1) * length;
+    return (struct span){left.begin, end < left.end ? end : left.end};
 }
 
 static void block_visit(const struct gn_sdpa_block *block, size_t begin, size_t end, size_t window)
 {
-    struct span all = rows_span(block, 0, block->rows - 1, (struct span){begin, end}, window);
-    while (all.begin < all.end) {
-        struct span keys = {all.begin, (all.begin / GN_SDPA_KEYS + 1) * GN_SDPA_KEYS};
-        if (keys.end > all.end)
-            keys.end = all.end;
-        if (block->rows <= ROWS_FEW)
-            rows_visit(block, keys, window);
-        else
-            panels_visit(block, keys, window);
-        all.begin = keys.end;
+    const struct span all = {begin, end};
+    size_t rows = rows_in_panels(block);
+    struct span piece, left;
+    if (rows) {
+        left = rows_span(block, 0, rows - 1, all, window);
+        for (; left.begin < left.end; left.begin = piece.end) {
+            piece = piece_of(left, GN_SDPA_KEYS);
+            panels_visit(block, rows, piece, window);
+        }
+    }
+    if (rows < block->rows) {
+        left = rows_span(block, rows, block->rows - 1, all, window);
+        for (; left.begin < left.end; left.begin = piece.end) {
+            piece = piece_of(left, GN_SDPA_ROW_KEYS);
+            rows_visit(block, piece, window);
+        }
     }
 }
 
 static void block_finish(const struct gn_sdpa_block *block)
 {
-    if (block->rows <= ROWS_FEW)
-        rows_finish(block);
-    else
-        panels_finish(block);
+    panels_finish(block, rows_in_panels(block));
+    rows_finish(block);
 }
 
 const struct gn_attention_ops SIMD_NAME(gn_attention) = {block_begin, block_visit, block_finish};

@@ -3,6 +3,7 @@
 #include "attention/ops.h"
 #define TILE 4
 #define VECTORS 4
+#define ROWS_FEW 1
 #include "attention/transpose.h"
 #include "attention/tile_body.h"
 #include "attention/panel_body.h"

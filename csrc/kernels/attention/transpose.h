@@ -1,4 +1,4 @@
-/* A square of VL vectors, transposed in registers. Included by the bodies, after a level's simd header. */
+/* A square of VL vectors: transposed, or each summed, in registers. Included after a level's simd header. */
 #ifndef GN_ATTENTION_TRANSPOSE_H
 #define GN_ATTENTION_TRANSPOSE_H
 
@@ -32,6 +32,22 @@ SIMD void square_transpose(vf t[16])
         t[i + 8] = _mm512_shuffle_f32x4(a[i], a[i + 8], 0xdd);
     }
 }
+
+/* Lane i is the sum of t[i]'s lanes: 128-bit lanes first, then within them. */
+SIMD vf square_sums(vf t[16])
+{
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++)
+        t[i] = _mm512_add_ps(_mm512_shuffle_f32x4(t[i], t[i + 8], 0x88), _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd));
+#pragma GCC unroll 8
+    for (int i = 0; i < 4; i++)
+        t[i] = _mm512_add_ps(_mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd));
+#pragma GCC unroll 8
+    for (int i = 0; i < 4; i += 2)
+        t[i] = _mm512_add_ps(_mm512_unpacklo_ps(t[i], t[i + 1]), _mm512_unpackhi_ps(t[i], t[i + 1]));
+    t[0] = _mm512_add_ps(_mm512_shuffle_ps(t[0], t[2], 0x44), _mm512_shuffle_ps(t[0], t[2], 0xee));
+    return _mm512_shuffle_f32x4(t[0], t[0], 0xd8); /* the lanes hold 0.., 8.., 4.., 12.. */
+}
 #elif defined(SIMD_HASWELL)
 SIMD void square_transpose(vf t[8])
 {
@@ -57,6 +73,14 @@ SIMD void square_transpose(vf t[8])
     for (int i = 0; i < 8; i++)
         t[i] = a[i];
 }
+
+SIMD vf square_sums(vf t[8])
+{
+#pragma GCC unroll 8
+    for (int i = 0; i < 4; i++)
+        t[i] = _mm256_add_ps(_mm256_permute2f128_ps(t[i], t[i + 4], 0x20), _mm256_permute2f128_ps(t[i], t[i + 4], 0x31));
+    return _mm256_hadd_ps(_mm256_hadd_ps(t[0], t[1]), _mm256_hadd_ps(t[2], t[3]));
+}
 #elif defined(SIMD_NEON)
 SIMD void square_transpose(vf t[4])
 {
@@ -66,7 +90,10 @@ SIMD void square_transpose(vf t[4])
     t[2] = vcombine_f32(vget_high_f32(low.val[0]), vget_high_f32(high.val[0]));
     t[3] = vcombine_f32(vget_high_f32(low.val[1]), vget_high_f32(high.val[1]));
 }
+
+SIMD vf square_sums(vf t[4]) { return vpaddq_f32(vpaddq_f32(t[0], t[1]), vpaddq_f32(t[2], t[3])); }
 #else
+SIMD vf square_sums(vf t[1]) { return t[0]; }
 SIMD void square_transpose(vf t[1]) { (void)t; }
 #endif
 #endif
