@@ -247,5 +247,6 @@ int main(void)
     adversarial();
     refusals();
     gn_isa_force(gn_isa_best());
+    printf("test_kernels_hopfield: ok\n");
     return 0;
 }

@@ -260,5 +260,6 @@ int main(void)
     gn_isa_force(gn_isa_best());
     bundle_most();
     refusals();
+    printf("test_kernels_hypervectors: ok\n");
     return 0;
 }

@@ -316,5 +316,6 @@ int main(void)
     shrinking_norms();
     projection();
     bad_input();
+    printf("test_kernels_linear: ok\n");
     return 0;
 }

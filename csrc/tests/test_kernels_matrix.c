@@ -151,5 +151,6 @@ int main(void)
     gn_isa_force(GN_ISA_SERIAL);
     sizes(NULL);
     gn_pool_close(pool);
+    printf("test_kernels_matrix: ok\n");
     return 0;
 }

@@ -349,5 +349,6 @@ int main(void)
     convolutions();
     steps_agree();
     bad_input();
+    printf("test_kernels_scan: ok\n");
     return 0;
 }
