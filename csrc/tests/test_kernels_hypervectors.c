@@ -38,6 +38,9 @@ static void rows(void)
             ops->hamming(q.data, r.data, n, bytes, stride, out);
             for (size_t i = 0; i < n; i++)
                 CHECK(out[i] == count(q.data, r.data + i * stride, bytes, 0));
+            ops->hamming_far(q.data, r.data, n, bytes, stride, out);
+            for (size_t i = 0; i < n; i++)
+                CHECK(out[i] == count(q.data, r.data + i * stride, bytes, 0));
             ops->common(q.data, r.data, n, bytes, stride, out);
             for (size_t i = 0; i < n; i++)
                 CHECK(out[i] == count(q.data, r.data + i * stride, bytes, 1));

@@ -1,12 +1,12 @@
 /* The majority of n rows by counters that stand upright: plane p holds bit p of the counts of HB * 8 columns, so that
  * one addition counts them all. Sixteen rows at a time go through a tree of carry-save adders (Harley and Seal, in
  * Warren, "Hacker's Delight", 2nd ed., 5-1) into the four lowest planes and one carry into those above. */
-enum { LOW_PLANES = 4, HIGH_PLANES = GN_HV_PLANES - LOW_PLANES, GROUP = 16 };
+enum { LOW_PLANES = 4, HIGH_PLANES = GN_HV_PLANES - LOW_PLANES, GROUP = 16, WIDE = 2 };
 
-#define HV_ADD(sum, carry, a, b, c)     \
-    do {                                \
-        hb hv_a = a, hv_b = b, hv_c = c; \
-        sum = hb_sum3(hv_a, hv_b, hv_c);  \
+#define HV_ADD(sum, carry, a, b, c)        \
+    do {                                   \
+        hb hv_a = a, hv_b = b, hv_c = c;   \
+        sum = hb_sum3(hv_a, hv_b, hv_c);   \
         carry = hb_maj3(hv_a, hv_b, hv_c); \
     } while (0)
 
@@ -14,61 +14,94 @@ struct planes {
     hb low[LOW_PLANES], high[HIGH_PLANES];
 };
 
-/* Two rows into the ones, carry out. */
-SIMD hb add_rows(hb *ones, const uint8_t *const *rows, size_t at, size_t bytes)
+/* `bytes` of a row; HB where that is a constant. Held in a register: the sum and the carry of an adder both want it, and
+ * the compiler would load it for each, at two cache lines a load. */
+SIMD hb row_load(const uint8_t *p, size_t bytes)
+{
+    hb row = bytes == HB ? hb_load(p) : hb_load_n(p, bytes);
+#ifdef SIMD_SKYLAKE
+    __asm__("" : "+v"(row));
+#endif
+    return row;
+}
+
+/* The sum of two rows and plane 0 stays there; the carry is for plane 1. */
+SIMD hb add_two(hb *low, const uint8_t *rows, size_t stride, size_t bytes)
 {
     hb carry;
-    if (bytes == HB)
-        HV_ADD(*ones, carry, *ones, hb_load(rows[0] + at), hb_load(rows[1] + at));
-    else
-        HV_ADD(*ones, carry, *ones, hb_load_n(rows[0] + at, bytes), hb_load_n(rows[1] + at, bytes));
+    HV_ADD(low[0], carry, low[0], row_load(rows, bytes), row_load(rows + stride, bytes));
     return carry;
 }
 
-SIMD hb add_four(hb *low, const uint8_t *const *rows, size_t at, size_t bytes)
+SIMD hb add_four(hb *low, const uint8_t *rows, size_t stride, size_t bytes)
 {
-    hb a = add_rows(low, rows, at, bytes), b = add_rows(low, rows + 2, at, bytes), carry;
+    hb a = add_two(low, rows, stride, bytes), b = add_two(low, rows + 2 * stride, stride, bytes), carry;
     HV_ADD(low[1], carry, low[1], a, b);
     return carry;
 }
 
-SIMD hb add_eight(hb *low, const uint8_t *const *rows, size_t at, size_t bytes)
+SIMD hb add_eight(hb *low, const uint8_t *rows, size_t stride, size_t bytes)
 {
-    hb a = add_four(low, rows, at, bytes), b = add_four(low, rows + 4, at, bytes), carry;
+    hb a = add_four(low, rows, stride, bytes), b = add_four(low, rows + 4 * stride, stride, bytes), carry;
     HV_ADD(low[2], carry, low[2], a, b);
     return carry;
 }
 
-SIMD void add_high(hb *high, size_t planes, hb carry)
+/* A carry into plane `from` and up. */
+SIMD void carry_up(struct planes *planes, size_t from, size_t high, hb carry)
 {
-    for (size_t p = 0; p < planes; p++) {
-        hb up = hb_and(high[p], carry);
-        high[p] = hb_xor(high[p], carry);
+    for (size_t p = from; p < LOW_PLANES; p++) {
+        hb up = hb_and(planes->low[p], carry);
+        planes->low[p] = hb_xor(planes->low[p], carry);
+        carry = up;
+    }
+    for (size_t p = 0; p < high; p++) {
+        hb up = hb_and(planes->high[p], carry);
+        planes->high[p] = hb_xor(planes->high[p], carry);
         carry = up;
     }
 }
 
-/* All rows' bytes [at, at + bytes) into the planes. Rows that are missing in the last group read as zeros. */
-SIMD void add_all(struct planes *planes, size_t high, const struct gn_hv_part *part, size_t at, size_t bytes)
+SIMD void add_group(struct planes *planes, size_t high, const uint8_t *rows, size_t stride, size_t bytes)
 {
-    static const uint8_t zeros[GN_HV_BUNDLE_WORDS * 8];
-    const uint8_t *rows[GROUP], *base = (const uint8_t *)part->rows;
-    size_t stride = part->stride_words * 8, n = part->n;
-    for (size_t i = 0; i < n; i += GROUP) {
-        hb a, b;
-        for (size_t r = 0; r < GROUP; r++)
-            rows[r] = i + r < n ? base + (i + r) * stride : zeros;
-        a = add_eight(planes->low, rows, at, bytes);
-        if (n - i > GROUP / 2) {
-            b = add_eight(planes->low, rows + 8, at, bytes);
-            HV_ADD(planes->low[3], a, planes->low[3], a, b);
-        } else {
-            b = hb_and(planes->low[3], a);
-            planes->low[3] = hb_xor(planes->low[3], a);
-            a = b;
-        }
-        add_high(planes->high, high, a);
+    hb a = add_eight(planes->low, rows, stride, bytes), b = add_eight(planes->low, rows + 8 * stride, stride, bytes);
+    HV_ADD(planes->low[3], a, planes->low[3], a, b);
+    carry_up(planes, LOW_PLANES, high, a);
+}
+
+/* The last rows, fewer than a group and an even number: 8, 4 and 2. */
+SIMD void add_rest(struct planes *planes, size_t high, const uint8_t *rows, size_t n, size_t stride, size_t bytes)
+{
+    if (n & 8) {
+        carry_up(planes, 3, high, add_eight(planes->low, rows, stride, bytes));
+        rows += 8 * stride;
     }
+    if (n & 4) {
+        carry_up(planes, 2, high, add_four(planes->low, rows, stride, bytes));
+        rows += 4 * stride;
+    }
+    if (n & 2)
+        carry_up(planes, 1, high, add_two(planes->low, rows, stride, bytes));
+}
+
+/* All rows into the planes of `wide` columns side by side: an odd row is where their planes 0 begin. */
+SIMD void add_all(struct planes *planes, size_t wide, size_t high, const uint8_t *rows, size_t n, size_t stride,
+                  size_t bytes)
+{
+    for (size_t c = 0; c < wide; c++) {
+        for (size_t p = 0; p < LOW_PLANES; p++)
+            planes[c].low[p] = hb_zero();
+        for (size_t p = 0; p < high; p++)
+            planes[c].high[p] = hb_zero();
+        if (n % 2)
+            planes[c].low[0] = row_load(rows + c * HB, bytes);
+    }
+    rows += n % 2 * stride;
+    for (size_t left = n / GROUP; left > 0; left--, rows += GROUP * stride)
+        for (size_t c = 0; c < wide; c++)
+            add_group(&planes[c], high, rows + c * HB, stride, bytes);
+    for (size_t c = 0; c < wide; c++)
+        add_rest(&planes[c], high, rows + c * HB, n, stride, bytes);
 }
 
 /* Compares the upright counts with n / 2, from the highest plane down. */
@@ -87,34 +120,53 @@ SIMD void compare(const struct planes *planes, size_t high, size_t half, hb *mor
     }
 }
 
-SIMD void bundle_column(const struct gn_hv_part *part, size_t high, size_t at, size_t bytes)
+SIMD void row_store(uint8_t *p, hb v, size_t bytes)
 {
-    struct planes planes;
-    hb more, same;
-    for (size_t p = 0; p < LOW_PLANES; p++)
-        planes.low[p] = hb_zero();
-    for (size_t p = 0; p < high; p++)
-        planes.high[p] = hb_zero();
-    add_all(&planes, high, part, at, bytes);
-    compare(&planes, high, part->n / 2, &more, &same);
-    hb_store_n((uint8_t *)part->majority + at, more, bytes);
-    if (part->tie) {
-        hb_store_n((uint8_t *)part->tie + at, part->n % 2 ? hb_zero() : same, bytes);
-        hb_store_n((uint8_t *)part->parity + at, planes.low[0], bytes);
+    if (bytes == HB)
+        hb_store(p, v);
+    else
+        hb_store_n(p, v, bytes);
+}
+
+SIMD void bundle_column(const struct gn_hv_part *part, size_t wide, size_t high, size_t at, size_t bytes)
+{
+    struct planes planes[WIDE];
+    add_all(planes, wide, high, (const uint8_t *)part->rows + at, part->n, part->stride_words * 8, bytes);
+    for (size_t c = 0; c < wide; c++, at += HB) {
+        hb more, same;
+        compare(&planes[c], high, part->n / 2, &more, &same);
+        row_store((uint8_t *)part->majority + at, more, bytes);
+        if (part->tie) {
+            row_store((uint8_t *)part->tie + at, same, bytes);
+            row_store((uint8_t *)part->parity + at, planes[c].low[0], bytes);
+        }
     }
 }
 
-static void bundle_part(const struct gn_hv_part *part)
+SIMD void bundle_columns(const struct gn_hv_part *part, size_t high)
 {
-    size_t high = 0, bytes = part->words * 8, at = 0;
-    while (high < HIGH_PLANES && part->n >> (LOW_PLANES + high))
-        high++;
+    size_t bytes = part->words * 8, at = 0;
+    for (; at + WIDE * HB <= bytes; at += WIDE * HB)
+        bundle_column(part, WIDE, high, at, HB);
     for (; at + HB <= bytes; at += HB)
-        bundle_column(part, high, at, HB);
+        bundle_column(part, 1, high, at, HB);
     if (at < bytes)
-        bundle_column(part, high, at, bytes - at);
+        bundle_column(part, 1, high, at, bytes - at);
 }
 
-#define HV_TABLE                                                                                   \
-    {.hamming = hamming_rows, .hamming_tile = hamming_tile, .common = common_rows, .ones = ones_rows, \
-     .bind = bind_words, .bundle = bundle_part}
+/* With a known number of planes the compiler keeps them in registers. */
+static void bundle_part(const struct gn_hv_part *part)
+{
+    if (part->n < 1 << LOW_PLANES)
+        bundle_columns(part, 0);
+    else if (part->n < 1 << (LOW_PLANES + 3))
+        bundle_columns(part, 3);
+    else if (part->n < 1 << (LOW_PLANES + 6))
+        bundle_columns(part, 6);
+    else
+        bundle_columns(part, HIGH_PLANES);
+}
+
+#define HV_TABLE                                                                                        \
+    {.hamming = hamming_rows, .hamming_far = hamming_far, .hamming_tile = hamming_tile, .common = common_rows, \
+     .ones = ones_rows, .bind = bind_words, .bundle = bundle_part}

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { GN_HV_BUNDLE_WORDS = 64, GN_HV_PLANES = 17 };
+enum { GN_HV_BUNDLE_WORDS = 64, GN_HV_PLANES = 17, GN_HV_FAR = 24 << 20 };
 
 /* A part of a bundle: `words` words (at most GN_HV_BUNDLE_WORDS) of n rows; majority: more than n / 2 say 1; tie:
  * exactly n / 2; parity: the XOR of all. tie and parity may be NULL, both or neither. */
@@ -21,6 +21,8 @@ struct gn_hv_part {
 struct gn_hypervectors_ops {
     /* out[i] = ones in (query ^ row i) */
     void (*hamming)(const uint8_t *query, const uint8_t *rows, size_t n, size_t bytes, size_t stride, uint32_t *out);
+    /* The same, for rows that no cache holds: n * stride of all of them above GN_HV_FAR, say */
+    void (*hamming_far)(const uint8_t *query, const uint8_t *rows, size_t n, size_t bytes, size_t stride, uint32_t *out);
     /* out[j * out_stride + i] = ones in (query j ^ row i); queries are `bytes` long and query_stride apart */
     void (*hamming_tile)(const uint8_t *queries, size_t m, size_t query_stride, const uint8_t *rows, size_t n,
                          size_t stride, size_t bytes, uint32_t *out, size_t out_stride);

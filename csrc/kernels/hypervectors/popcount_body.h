@@ -43,6 +43,11 @@ static void hamming_rows(const uint8_t *query, const uint8_t *rows, size_t n, si
         out[i] = count_row(MET_XOR, query, rows + i * stride, bytes);
 }
 
+static void hamming_far(const uint8_t *query, const uint8_t *rows, size_t n, size_t bytes, size_t stride, uint32_t *out)
+{
+    hamming_rows(query, rows, n, bytes, stride, out);
+}
+
 /* Rows in the inner loop's cache, every query over them before the next. */
 static void hamming_tile(const uint8_t *queries, size_t m, size_t query_stride, const uint8_t *rows, size_t n,
                          size_t stride, size_t bytes, uint32_t *out, size_t out_stride)

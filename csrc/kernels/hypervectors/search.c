@@ -15,24 +15,22 @@ struct comparing {
     uint32_t *index;
 };
 
-/* The tail of both may hold anything: what it added to the count is taken off again. */
+/* Only whole bytes are counted apart: what the last byte's tail, which may hold anything, added is taken off again. */
 static void take_tail_off(const struct comparing *job, const uint64_t *query, const uint64_t *keys, size_t n,
                           uint32_t *out)
 {
     size_t last = job->words - 1;
-    uint64_t tail = job->bits % 64 ? ~(uint64_t)0 << job->bits % 64 : 0;
+    uint64_t tail = job->bits % 8 ? (uint64_t)(0xff << job->bits % 8 & 0xff) << job->bits / 8 % 8 * 8 : 0;
     if (!tail)
         return;
-    for (size_t i = 0; i < n; i++) {
-        uint64_t extra = (query[last] ^ keys[i * job->words + last]) & tail;
-        if (extra)
-            out[i] -= (uint32_t)__builtin_popcountll(extra);
-    }
+    for (size_t i = 0; i < n; i++)
+        out[i] -= (uint32_t)__builtin_popcountll((query[last] ^ keys[i * job->words + last]) & tail);
 }
 
-static float similar(uint32_t distance, size_t bits)
+/* In float64, then rounded: one step of rounding away from the quotient at worst, and exact at 1 and -1. */
+static float similar(uint32_t distance, size_t bits, double each)
 {
-    return (float)(((double)bits - 2.0 * (double)distance) / (double)bits);
+    return (float)((double)((int64_t)bits - 2 * (int64_t)distance) * each);
 }
 
 /* Keys [first, first + n) against queries [j, j + m): m rows of BLOCK distances. */
@@ -40,11 +38,13 @@ static void distances(const struct comparing *job, size_t j, size_t m, size_t fi
                       size_t out_stride)
 {
     const uint64_t *queries = job->queries + j * job->words, *keys = job->keys + first * job->words;
-    size_t stride = job->words * 8;
-    if (m == 1)
-        gn_hypervectors()->hamming((const uint8_t *)queries, (const uint8_t *)keys, n, stride, stride, out);
+    size_t stride = job->words * 8, bytes = (job->bits + 7) / 8;
+    if (m == 1 && job->n > GN_HV_FAR / stride)
+        gn_hypervectors()->hamming_far((const uint8_t *)queries, (const uint8_t *)keys, n, bytes, stride, out);
+    else if (m == 1)
+        gn_hypervectors()->hamming((const uint8_t *)queries, (const uint8_t *)keys, n, bytes, stride, out);
     else
-        gn_hypervectors()->hamming_tile((const uint8_t *)queries, m, stride, (const uint8_t *)keys, n, stride, stride,
+        gn_hypervectors()->hamming_tile((const uint8_t *)queries, m, stride, (const uint8_t *)keys, n, stride, bytes,
                                         out, out_stride);
     for (size_t q = 0; q < m; q++)
         take_tail_off(job, queries + q * job->words, keys, n, out + q * out_stride);
@@ -59,6 +59,7 @@ static void compare_block(void *argument, size_t part, int worker)
     uint32_t found[QUERIES * BLOCK];
     size_t j = part / job->blocks * QUERIES, first = part % job->blocks * BLOCK;
     size_t m = job->m - j < QUERIES ? job->m - j : QUERIES, n = job->n - first < BLOCK ? job->n - first : BLOCK;
+    double each = 1.0 / (double)job->bits;
     (void)worker;
     if (job->distance) {
         distances(job, j, m, first, n, job->distance + j * job->n + first, job->n);
@@ -67,7 +68,7 @@ static void compare_block(void *argument, size_t part, int worker)
     distances(job, j, m, first, n, found, BLOCK);
     for (size_t q = 0; q < m; q++)
         for (size_t i = 0; i < n; i++)
-            job->similarity[(j + q) * job->n + first + i] = similar(found[q * BLOCK + i], job->bits);
+            job->similarity[(j + q) * job->n + first + i] = similar(found[q * BLOCK + i], job->bits, each);
 }
 
 static int comparable(const struct comparing *job, const void *out)
@@ -192,7 +193,7 @@ static void search_one(void *argument, size_t part, int worker)
         sink(&b, 0, n - 1);
     }
     for (size_t i = 0; i < job->k; i++)
-        b.slot[i] = similar(held(&b, i), job->bits);
+        b.slot[i] = similar(held(&b, i), job->bits, 1.0 / (double)job->bits);
 }
 
 int gn_hv_search(const uint64_t *queries, size_t m, const uint64_t *keys, size_t n, size_t bits, size_t k,

@@ -1,6 +1,7 @@
 /* VPOPCNTDQ: a count of bits in eight 64-bit lanes is one instruction, an adder's sum or carry another (VPTERNLOG).
  *
- * One query: eight rows at a time, so that the query is loaded once for them and their eight sums are folded together.
+ * One query: eight rows at a time, so that the query is loaded once for them and their eight sums are folded together;
+ * rows that come from memory one at a time.
  * Many queries: tiles of four by four, sixteen counters in registers and half a load a pair. */
 #include "base/isa.h"
 #ifdef GN_X86
@@ -50,29 +51,54 @@ SIMD __m256i fold_eight(const hc *a)
     return _mm512_cvtepi64_epi32(whole);
 }
 
+enum { ROWS = 8, AHEAD = 4096 };
+
+SIMD void eight_step(hc *sums, const uint8_t *query, const uint8_t *rows, size_t stride, size_t bytes)
+{
+    hb q = hb_load_n(query, bytes);
+    for (size_t r = 0; r < ROWS; r++) {
+        _mm_prefetch((const char *)rows + (ROWS + r) * stride, _MM_HINT_T0);
+        sums[r] = hp_add(sums[r], hb_xor(q, hb_load_n(rows + r * stride, bytes)));
+    }
+}
+
+/* Rows in a cache: eight at a time, while the next eight are called for. */
 static void hamming_rows(const uint8_t *query, const uint8_t *rows, size_t n, size_t bytes, size_t stride, uint32_t *out)
 {
-    enum { ROWS = 8 };
     size_t i = 0;
     for (; i + ROWS <= n; i += ROWS, rows += ROWS * stride) {
         hc sums[ROWS];
         size_t at = 0;
         for (int r = 0; r < ROWS; r++)
             sums[r] = hc_zero();
-        for (; at + HB <= bytes; at += HB) {
-            hb q = hb_load(query + at);
-            for (int r = 0; r < ROWS; r++)
-                sums[r] = hp_add(sums[r], hb_xor(q, hb_load(rows + (size_t)r * stride + at)));
-        }
-        if (at < bytes) {
-            hb q = hb_load_n(query + at, bytes - at);
-            for (int r = 0; r < ROWS; r++)
-                sums[r] = hp_add(sums[r], hb_xor(q, hb_load_n(rows + (size_t)r * stride + at, bytes - at)));
-        }
+        for (; at + HB <= bytes; at += HB)
+            eight_step(sums, query + at, rows + at, stride, HB);
+        if (at < bytes)
+            eight_step(sums, query + at, rows + at, stride, bytes - at);
         _mm256_storeu_si256((__m256i *)(out + i), fold_eight(sums));
     }
     for (; i < n; i++, rows += stride)
         out[i] = count_row(MET_XOR, query, rows, bytes);
+}
+
+/* Rows in memory: one after the other, as the processor's own prefetch wants them (eight streams halve the rate). */
+static void hamming_far(const uint8_t *query, const uint8_t *rows, size_t n, size_t bytes, size_t stride, uint32_t *out)
+{
+    for (size_t i = 0; i < n; i++, rows += stride) {
+        hc even = hc_zero(), odd = hc_zero();
+        size_t at = 0;
+        for (; at + 2 * HB <= bytes; at += 2 * HB) {
+            _mm_prefetch((const char *)rows + at + AHEAD, _MM_HINT_T0);
+            _mm_prefetch((const char *)rows + at + AHEAD + HB, _MM_HINT_T0);
+            even = hp_add(even, hb_xor(hb_load(query + at), hb_load(rows + at)));
+            odd = hp_add(odd, hb_xor(hb_load(query + at + HB), hb_load(rows + at + HB)));
+        }
+        for (; at < bytes; at += HB) {
+            size_t left = bytes - at < HB ? bytes - at : HB;
+            even = hp_add(even, hb_xor(hb_load_n(query + at, left), hb_load_n(rows + at, left)));
+        }
+        out[i] = hc_total(_mm512_add_epi64(even, odd));
+    }
 }
 
 enum { SIDE = 4 };

@@ -39,7 +39,7 @@ int gn_hv_bundle(const uint64_t *vectors, size_t n, size_t bits, int ties, uint6
 int gn_hv_hamming(const uint64_t *queries, size_t m, const uint64_t *keys, size_t n, size_t bits, uint32_t *out,
                   gn_pool *pool);
 
-/* out[m][n] = 1 - 2 hamming / bits, rounded once: 1 for equal vectors, -1 for complements, near 0 for random pairs. */
+/* out[m][n] = 1 - 2 hamming / bits, computed in float64: 1 for equal vectors, -1 for complements, near 0 for random pairs. */
 int gn_hv_similarity(const uint64_t *queries, size_t m, const uint64_t *keys, size_t n, size_t bits, float *out,
                      gn_pool *pool);
 
