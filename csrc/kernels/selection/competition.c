@@ -111,24 +111,27 @@ static void tell_order(float c, float s, float *order)
     order[1] = r == 0 ? 0 : atan2f(s, c);
 }
 
-int gn_kuramoto(float *phases, const float *frequencies, size_t n, float coupling, float dt, size_t steps, float *order)
+size_t gn_kuramoto_scratch(size_t n) { return n > SIZE_MAX / 16 ? SIZE_MAX : 2 * n * sizeof(float); }
+
+int gn_kuramoto(float *phases, const float *frequencies, size_t n, float coupling, float dt, size_t steps, float *order,
+                void *scratch)
 {
     const struct gn_selection_ops *ops = levels[gn_isa_level];
-    float c, s;
-    if (steps > SIZE_MAX / 16)
+    float c, s, *room = scratch;
+    if (steps > SIZE_MAX / 16 || n > SIZE_MAX / 16)
         return GN_K_SIZE;
     if (!isfinite(coupling) || !isfinite(dt))
         return GN_K_VALUE;
-    if (n && (!phases || !frequencies))
+    if (n && (!phases || !frequencies || !scratch))
         return GN_K_NULL;
     for (size_t step = 0; step < steps; step++) {
-        ops->mean_phase(phases, n, &c, &s);
+        ops->mean_phase(phases, n, room, &c, &s);
         if (order)
             tell_order(c, s, order + 2 * step);
-        ops->turn(phases, frequencies, n, coupling * c, coupling * s, dt);
+        ops->turn(phases, frequencies, n, room, coupling * c, coupling * s, dt);
     }
     if (order) {
-        ops->mean_phase(phases, n, &c, &s);
+        ops->mean_phase(phases, n, room, &c, &s);
         tell_order(c, s, order + 2 * steps);
     }
     return GN_K_OK;

@@ -169,6 +169,14 @@ int gn_kwta(const float *x, const uint8_t *mask, size_t mask_stride, size_t rows
     return run(&job, pool);
 }
 
+int gn_kwta_planned(const float *x, const struct gn_kwta_plan *plan)
+{
+    if (!plan)
+        return GN_K_NULL;
+    return gn_kwta(x, plan->mask, plan->mask_stride, plan->rows, plan->n, plan->k, plan->sorted, plan->indices,
+                   plan->values, plan->scratch, NULL);
+}
+
 int gn_kwta_dense(const float *x, const uint8_t *mask, size_t mask_stride, size_t rows, size_t n, size_t k, float *out,
                   void *scratch, gn_pool *pool)
 {

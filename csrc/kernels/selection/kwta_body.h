@@ -195,23 +195,28 @@ static size_t collect(const float *x, size_t n, size_t width, const float *maxim
     return found;
 }
 
-/* Few of many: candidates that hold the k winners, or 0 when groups do not tell (many winners, or -infinity wins). */
+/* Few of many: candidates that hold the k winners; 0 when groups do not tell (many winners, or -infinity wins). */
 static size_t candidates(const float *x, size_t n, size_t k, const struct kwta_room *room)
 {
-    size_t width = GROUP_WIDTH, groups;
+    size_t width = GROUP_WIDTH, groups, whole;
     float *top = room->maxima;
+    struct range range;
     struct cut cut;
     while (width >= 4 && n / width < 4 * k)
         width /= 2;
     if (width < 4 || n < 8 * VL)
         return 0;
     groups = group_maxima(x, n, width, top);
+    whole = n / (width * VL) * VL; /* without the last ones, of which some may be empty */
     while (groups / GROUP_WIDTH >= 4 * k && groups > SAMPLE / 2) {
         float *next = top + groups;
+        whole = groups / (GROUP_WIDTH * VL) * VL;
         groups = group_maxima(top, groups, GROUP_WIDTH, next);
         top = next;
     }
-    cut = halve(top, groups, k, k / 4, -INFINITY, look(top, groups).high);
+    groups = whole >= 2 * k ? whole : groups;
+    range = look(top, groups);
+    cut = halve(top, groups, k, k / 4, range.low, range.high);
     return cut.at == -INFINITY ? 0 : collect(x, n, width, room->maxima, cut.at, room);
 }
 

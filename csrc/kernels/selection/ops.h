@@ -24,8 +24,9 @@ struct gn_selection_ops {
     void (*soft)(const float *x, size_t n, float scale, float *out);
     void (*inhibit)(const float *x, size_t n, float strength, size_t rounds, float *out);
     void (*near)(const float *x, size_t n, size_t radius, float strength, size_t rounds, float *out, float *room);
-    void (*mean_phase)(const float *phases, size_t n, float *c, float *s);
-    void (*turn)(float *phases, const float *frequencies, size_t n, float pull_c, float pull_s, float dt);
+    void (*mean_phase)(float *phases, size_t n, float *room, float *c, float *s);
+    void (*turn)(float *phases, const float *frequencies, size_t n, const float *room, float pull_c, float pull_s,
+                 float dt);
     void (*gains)(const float *phases, size_t n, float phase, float *gains);
 };
 

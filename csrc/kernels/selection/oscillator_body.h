@@ -12,13 +12,17 @@ SIMD vf wrapped(vf phase)
     return vf_max(vf_set1(-0x1.921fb6p+1f), vf_min(vf_set1(0x1.921fb6p+1f), phase));
 }
 
-static void mean_phase(const float *phases, size_t n, float *c, float *s)
+/* Wraps the phases, leaves their cosines and sines in room (n each), and the means of these in c and s. */
+static void mean_phase(float *phases, size_t n, float *room, float *c, float *s)
 {
     vf cs = vf_zero(), ss = vf_zero();
     for (size_t i = 0; i < n; i += VL) {
         size_t lanes = n - i < VL ? n - i : VL;
-        vf sine, cosine, in = vf_load_n(phases + i, lanes);
-        vf_sincos(wrapped(in), &sine, &cosine);
+        vf sine, cosine, phase = wrapped(vf_load_n(phases + i, lanes));
+        vf_sincos(phase, &sine, &cosine);
+        vf_store_n(phases + i, phase, lanes);
+        vf_store_n(room + i, cosine, lanes);
+        vf_store_n(room + n + i, sine, lanes);
         cs = vf_add(cs, vf_pick(vm_first(lanes), cosine, vf_zero()));
         ss = vf_add(ss, vf_pick(vm_first(lanes), sine, vf_zero()));
     }
@@ -27,15 +31,15 @@ static void mean_phase(const float *phases, size_t n, float *c, float *s)
 }
 
 /* (pull_c, pull_s) = coupling * r * (cos psi, sin psi): coupling r sin(psi - phase) = pull_s cos - pull_c sin. */
-static void turn(float *phases, const float *frequencies, size_t n, float pull_c, float pull_s, float dt)
+static void turn(float *phases, const float *frequencies, size_t n, const float *room, float pull_c, float pull_s,
+                 float dt)
 {
     vf pc = vf_set1(pull_c), ps = vf_set1(pull_s), t = vf_set1(dt);
     for (size_t i = 0; i < n; i += VL) {
         size_t lanes = n - i < VL ? n - i : VL;
-        vf phase = wrapped(vf_load_n(phases + i, lanes)), sine, cosine, speed;
-        vf_sincos(phase, &sine, &cosine);
-        speed = vf_add(vf_load_n(frequencies + i, lanes), vf_fnma(pc, sine, vf_mul(ps, cosine)));
-        vf_store_n(phases + i, wrapped(vf_fma(speed, t, phase)), lanes);
+        vf pull = vf_fnma(pc, vf_load_n(room + n + i, lanes), vf_mul(ps, vf_load_n(room + i, lanes)));
+        vf speed = vf_add(vf_load_n(frequencies + i, lanes), pull);
+        vf_store_n(phases + i, wrapped(vf_fma(speed, t, vf_load_n(phases + i, lanes))), lanes);
     }
 }
 

@@ -19,6 +19,17 @@ size_t gn_kwta_scratch(size_t n, size_t k, int threads);
 int gn_kwta(const float *x, const uint8_t *mask, size_t mask_stride, size_t rows, size_t n, size_t k, int sorted,
             int32_t *indices, float *values, void *scratch, gn_pool *pool);
 
+/* gn_kwta for calls that are many and short: all but x is said once, one thread. */
+struct gn_kwta_plan {
+    const uint8_t *mask;
+    size_t mask_stride, rows, n, k;
+    int sorted;
+    int32_t *indices;
+    float *values;
+    void *scratch;
+};
+int gn_kwta_planned(const float *x, const struct gn_kwta_plan *plan);
+
 /* The same competition as an activation: out (rows x n) is x where x won and +0 elsewhere. Takes the same scratch. */
 int gn_kwta_dense(const float *x, const uint8_t *mask, size_t mask_stride, size_t rows, size_t n, size_t k, float *out,
                   void *scratch, gn_pool *pool);
@@ -46,9 +57,11 @@ int gn_inhibit_near(const float *x, size_t rows, size_t n, size_t radius, float 
  *     d phase_i / dt = frequency_i + coupling * r * sin(psi - phase_i),     r e^(i psi) = mean of e^(i phase)
  * in O(n) a step. phases is changed in place and kept in [-pi, pi]. order: NULL, or steps + 1 pairs (r, psi), the
  * state before each step and after the last (psi 0 where r is 0). n = 0: r = 0. What is not finite in one
- * phase reaches all at the next step (NaN). GN_K_NULL, GN_K_SIZE (steps overflows), GN_K_VALUE (dt or coupling not finite). */
-int gn_kuramoto(float *phases, const float *frequencies, size_t n, float coupling, float dt, size_t steps,
-                float *order);
+ * phase reaches all at the next step (NaN). scratch: gn_kuramoto_scratch(n).
+ * GN_K_NULL, GN_K_SIZE (steps overflows), GN_K_VALUE (dt or coupling not finite). */
+size_t gn_kuramoto_scratch(size_t n);
+int gn_kuramoto(float *phases, const float *frequencies, size_t n, float coupling, float dt, size_t steps, float *order,
+                void *scratch);
 
 /* Phases that are not in step: phases_i = 2 pi frac(start + 0.618... i) - pi; r <= 1.08 / n. */
 int gn_kuramoto_spread(float *phases, size_t n, float start);
