@@ -11,6 +11,7 @@ result NaN. No patterns: zeros. Wrong arguments are ValueErrors that name them.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from ganglion.kernels._arrays import (
     scratch,
     shaped,
 )
-from ganglion.kernels._call import Bound, Pool, call
+from ganglion.kernels._call import Bound, Pool, call, check
 from ganglion.kernels._kernels import ffi, lib
 
 __all__ = [
@@ -42,7 +43,10 @@ __all__ = [
 ]
 
 _NULL = ffi.NULL
-_SIZE_MAX = 2**64 - 1
+_FLOATS = ffi.typeof("float[]")
+_SIZE_MAX = 2 ** (8 * ffi.sizeof("size_t")) - 1
+_from_buffer = ffi.from_buffer
+_hopfield = lib.gn_hopfield
 _MIXES = {"joint": lib.GN_HOPFIELD_JOINT, "gated": lib.GN_HOPFIELD_GATED}
 
 
@@ -67,16 +71,20 @@ class GroupRecall(NamedTuple):
 def _rows(value: Any, name: str, d: int) -> tuple[Array, int]:
     """Queries of width d, and how many."""
     found = array(value, name, F32)
-    if found.ndim == 1:
-        return shaped(found, name, (d,)), 1
-    if found.ndim != 2 or found.shape[1] != d:
-        raise ValueError(f"{name}: shape {found.shape}, not ({d},) or (m, {d})")
-    return found, found.shape[0]
+    shape = found.shape
+    if shape == (d,):
+        return found, 1
+    if len(shape) != 2 or shape[1] != d:
+        raise ValueError(f"{name}: shape {shape}, not ({d},) or (m, {d})")
+    return found, shape[0]
 
 
-def _positive(value: float | None, name: str, d: int) -> float:
-    if value is None:
-        return 1.0 / math.sqrt(d) if d else 1.0
+@lru_cache(maxsize=256)
+def _usual(d: int) -> float:
+    return 1.0 / math.sqrt(d) if d else 1.0
+
+
+def _positive(value: float, name: str) -> float:
     if not 0.0 <= value <= 3.4e38:
         raise ValueError(f"{name}: {value!r} is not a finite number from 0 up")
     return value
@@ -89,9 +97,11 @@ def _limits(steps: int, tolerance: float) -> None:
         raise ValueError(f"tolerance: {tolerance!r} is not a number from 0 up")
 
 
-def _room(size: int, name: str) -> int:
+@lru_cache(maxsize=256)
+def _room(n: int, d: int, m: int) -> int:
+    size: int = lib.gn_hopfield_scratch(n, d, m)
     if size == _SIZE_MAX:
-        raise ValueError(f"{name}: too large")
+        raise ValueError("patterns: too large")
     return size
 
 
@@ -106,19 +116,37 @@ def retrieve(
     threads: int | Pool = 1,
 ) -> Array:
     """The states that the queries come to in at most `steps` steps."""
-    stored = array(patterns, "patterns", F32, 2)
-    n, d = stored.shape
-    asked, m = _rows(queries, "queries", d)
-    beta = _positive(beta, "beta", d)
+    if (
+        type(patterns) is np.ndarray
+        and type(queries) is np.ndarray
+        and patterns.dtype is F32
+        and queries.dtype is F32
+        and out is None
+        and patterns.ndim == 2
+        and patterns.flags.c_contiguous
+        and queries.flags.c_contiguous
+        and queries.shape == patterns.shape[1:]
+    ):  # one query as people ask it: nothing is checked twice
+        stored, asked, m = patterns, queries, 1
+        (n, d), result = stored.shape, np.empty(queries.shape, F32)
+    else:
+        stored = array(patterns, "patterns", F32, 2)
+        n, d = stored.shape
+        asked, m = _rows(queries, "queries", d)
+        result = out_array(out, "out", asked.shape, F32, (stored, asked))
+    beta = _usual(d) if beta is None else _positive(beta, "beta")
     if steps != 1 or tolerance != 0.0:
         _limits(steps, tolerance)
-    result = out_array(out, "out", asked.shape, F32, (stored, asked) if out is not None else ())
-    room = scratch(_room(lib.gn_hopfield_scratch(n, d, m), "patterns"))
-    call(
-        "retrieve", threads, lib.gn_hopfield,
-        pointer(stored), n, d, pointer(asked), m, beta, steps, tolerance,
-        pointer(result), _NULL, _NULL, _NULL, room,
+    arguments = (
+        _from_buffer(_FLOATS, stored), n, d, _from_buffer(_FLOATS, asked), m, beta, steps, tolerance,
+        _from_buffer(_FLOATS, result), _NULL, _NULL, _NULL, scratch(_room(n, d, m)),
     )  # fmt: skip
+    if threads != 1:
+        call("retrieve", threads, _hopfield, *arguments)
+    else:
+        status = _hopfield(*arguments, _NULL)
+        if status:
+            check(status, "retrieve")
     return result
 
 
@@ -136,10 +164,10 @@ def bind_retrieve(
     stored = array(patterns, "patterns", F32, 2)
     n, d = stored.shape
     asked, m = _rows(queries, "queries", d)
-    beta = _positive(beta, "beta", d)
+    beta = _usual(d) if beta is None else _positive(beta, "beta")
     _limits(steps, tolerance)
     result = out_array(out, "out", asked.shape, F32, (stored, asked))
-    room = aligned(_room(lib.gn_hopfield_scratch(n, d, m), "patterns"), np.dtype(np.uint8))
+    room = aligned(_room(n, d, m), np.dtype(np.uint8))
     return Bound(
         "retrieve", threads, lib.gn_hopfield,
         (
@@ -164,11 +192,11 @@ def recall(
     stored = array(patterns, "patterns", F32, 2)
     n, d = stored.shape
     asked, m = _rows(queries, "queries", d)
-    beta = _positive(beta, "beta", d)
+    beta = _usual(d) if beta is None else _positive(beta, "beta")
     _limits(steps, tolerance)
     states = out_array(out, "out", asked.shape, F32, (stored, asked))
     found = Recall(states, np.empty(m, U32), np.empty(m, F32), np.empty(m, U32))
-    room = scratch(_room(lib.gn_hopfield_scratch(n, d, m), "patterns"))
+    room = scratch(_room(n, d, m))
     call(
         "recall", threads, lib.gn_hopfield,
         pointer(stored), n, d, pointer(asked), m, beta, steps, tolerance, pointer(states),
@@ -189,11 +217,11 @@ def energy(
     stored = array(patterns, "patterns", F32, 2)
     n, d = stored.shape
     asked, m = _rows(states, "states", d)
-    beta = _positive(beta, "beta", d)
+    beta = _usual(d) if beta is None else _positive(beta, "beta")
     if not beta:
         raise ValueError("beta: 0 has no energy")
     result = out_array(out, "out", (m,), F32, (stored, asked))
-    room = scratch(_room(lib.gn_hopfield_scratch(n, d, m), "patterns"))
+    room = scratch(_room(n, d, m))
     call(
         "energy", threads, lib.gn_hopfield_energy,
         pointer(stored), n, d, pointer(asked), m, beta, pointer(result), room,
@@ -253,8 +281,8 @@ def recall_groups(
     bounds, groups = _offsets(offsets, n)
     top = shaped(array(upper, "upper", F32, 2), "upper", (groups, d))
     asked, m = _rows(queries, "queries", d)
-    beta = _positive(beta, "beta", d)
-    beta_top = beta if beta_top is None else _positive(beta_top, "beta_top", d)
+    beta = _usual(d) if beta is None else _positive(beta, "beta")
+    beta_top = beta if beta_top is None else _positive(beta_top, "beta_top")
     _limits(steps, tolerance)
     if not 1 <= k <= groups:
         raise ValueError(f"k: {k!r} is not in 1..{groups}, the number of groups")
@@ -262,7 +290,10 @@ def recall_groups(
         raise ValueError(f"mix: {mix!r} is not joint or gated")
     states = out_array(out, "out", asked.shape, F32, (stored, asked, top))
     found = GroupRecall(states, np.empty((m, k), U32), np.empty((m, k), F32), np.empty(m, U32))
-    room = scratch(_room(lib.gn_hopfield_groups_scratch(groups, d, m, k), "patterns"))
+    size = lib.gn_hopfield_groups_scratch(groups, d, m, k)
+    if size == _SIZE_MAX:
+        raise ValueError("queries: too large")
+    room = scratch(size)
     call(
         "recall_groups", threads, lib.gn_hopfield_groups,
         pointer(stored), n, d, pointer(bounds), groups, pointer(top), pointer(asked), m, k,

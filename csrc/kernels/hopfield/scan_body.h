@@ -6,21 +6,33 @@
  *
  * A level defines before: ACCS (accumulators of a tile: 8 or 16) and fold_accs(const vf *, float *), their sums.
  */
-enum { BLOCK_ROWS = 16, BLOCK_FLOATS = 6144, SLOTS = ACCS / 4 };
+enum { BLOCK_ROWS = 64, BLOCK_FLOATS = 6144, NEAR_FLOATS = 1024, SLOTS = ACCS / 4 };
 
 SIMD size_t block_rows(size_t d)
 {
     size_t fit = d ? BLOCK_FLOATS / d : BLOCK_ROWS;
-    return fit >= BLOCK_ROWS ? BLOCK_ROWS : fit >= 8 ? 8 : 4;
+    return fit >= BLOCK_ROWS ? BLOCK_ROWS : fit >= 16 ? fit / 16 * 16 : fit >= 8 ? 8 : 4;
+}
+
+/* Lanes to take first so that the others' loads begin on cache lines: where a load is a whole line, one that begins
+ * elsewhere costs two. Rows must lie alike, and be long enough for it. */
+SIMD size_t head_lanes(const float *x, size_t d)
+{
+    return VL < 16 || d % VL || d < 2 * VL ? 0 : (size_t)(-(uintptr_t)x / sizeof *x) % VL;
 }
 
 /* out[k * rows + r] = q_k . x_r; constant numbers of queries and rows, at most ACCS pairs. */
 SIMD void tile_dots(const float *x, size_t d, const float *const *q, float *out, const int queries, const int rows)
 {
     vf sum[ACCS];
-    size_t i = 0;
+    size_t i = head_lanes(x, d);
     for (int k = 0; k < ACCS; k++)
         sum[k] = vf_zero();
+    for (int r = 0; i && r < rows; r++) {
+        vf row = vf_load_n(x + (size_t)r * d, i);
+        for (int k = 0; k < queries; k++)
+            sum[k * rows + r] = vf_mul(vf_load_n(q[k], i), row);
+    }
     for (; i + VL <= d; i += VL)
         for (int r = 0; r < rows; r++) {
             vf row = vf_load(x + (size_t)r * d + i);
@@ -76,12 +88,12 @@ static void row_dots_many(const float *x, size_t rows, size_t d, const float *co
 
 /* Scores to weights, in place; the slot's max, sum and acc follow. Returns 0, and makes the weights zeros, when all of
  * them together are below 2^-50 of what the slot has: the rows need not be read again. */
-static int weigh(float *scores, size_t rows, size_t first, size_t d, float beta, struct gn_hopfield_slot *slot)
+static int weigh(float *scores, size_t rows, size_t first, size_t width, float beta, struct gn_hopfield_slot *slot)
 {
     vf top = vf_set1(-INFINITY), sum = vf_zero(), by;
     float highest, total;
-    for (size_t r = 0; r < BLOCK_ROWS; r += VL) {
-        size_t n = r >= rows ? 0 : rows - r < VL ? rows - r : VL;
+    for (size_t r = 0; r < rows; r += VL) {
+        size_t n = rows - r < VL ? rows - r : VL;
         vf s = vf_mul(vf_load_n(scores + r, n), vf_set1(beta));
         s = n < VL ? vf_pick(vm_first(n), s, vf_set1(-INFINITY)) : s;
         vf_store(scores + r, s);
@@ -96,11 +108,11 @@ static int weigh(float *scores, size_t rows, size_t first, size_t d, float beta,
         slot->best = (uint32_t)(first + at);
         slot->max = highest;
         slot->sum *= shrink;
-        for (size_t i = 0; slot->acc && i < d; i++)
+        for (size_t i = 0; slot->acc && i < width; i++)
             slot->acc[i] *= shrink;
     }
     by = vf_set1(slot->max);
-    for (size_t r = 0; r < BLOCK_ROWS; r += VL) {
+    for (size_t r = 0; r < rows; r += VL) {
         vf p = vf_exp(vf_sub(vf_load(scores + r), by));
         vf_store(scores + r, p);
         sum = vf_add(sum, p);
@@ -114,9 +126,9 @@ static int weigh(float *scores, size_t rows, size_t first, size_t d, float beta,
     return 1;
 }
 
-/* acc_k[i..] += sum over rows of p_k[r] x_r[i..], `vectors` vectors of it; n lanes of the last when n < VL. */
+/* acc_k[i..] += sum over rows of p_k[r] x_r[i..], `vectors` vectors of it; n lanes when n < VL. */
 SIMD void tile_add(const float *x, size_t rows, size_t d, size_t i, const float (*p)[BLOCK_ROWS], float *const *acc,
-                   const int queries, const int vectors, size_t n, size_t ahead)
+                   const int queries, const int vectors, size_t n)
 {
     vf sum[ACCS];
     for (int k = 0; k < queries; k++)
@@ -125,8 +137,6 @@ SIMD void tile_add(const float *x, size_t rows, size_t d, size_t i, const float 
     for (size_t r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++) {
             vf row = n < VL ? vf_load_n(x + r * d + i, n) : vf_load(x + r * d + i + v * VL);
-            if (ahead && v % 2 == 0) /* the processor fetches lines in pairs */
-                __builtin_prefetch((const void *)((uintptr_t)(x + r * d + i + v * VL) + ahead));
             for (int k = 0; k < queries; k++)
                 sum[k * vectors + v] = vf_fma(vf_set1(p[k][r]), row, sum[k * vectors + v]);
         }
@@ -140,18 +150,69 @@ SIMD void tile_add(const float *x, size_t rows, size_t d, size_t i, const float 
 }
 
 SIMD void rows_add(const float *x, size_t rows, size_t d, const float (*p)[BLOCK_ROWS], float *const *acc,
-                   const int queries, size_t ahead)
+                   const int queries)
 {
-    const int wide = ACCS / 2 / queries, half = wide > 1 ? wide / 2 : 1;
+    const int wide = ACCS / 2 / queries;
     size_t i = 0;
     for (; i + (size_t)wide * VL <= d; i += (size_t)wide * VL)
-        tile_add(x, rows, d, i, p, acc, queries, wide, VL, ahead);
-    for (; i + (size_t)half * VL <= d; i += (size_t)half * VL)
-        tile_add(x, rows, d, i, p, acc, queries, half, VL, ahead);
+        tile_add(x, rows, d, i, p, acc, queries, wide, VL);
     for (; i + VL <= d; i += VL)
-        tile_add(x, rows, d, i, p, acc, queries, 1, VL, ahead);
+        tile_add(x, rows, d, i, p, acc, queries, 1, VL);
     if (i < d)
-        tile_add(x, rows, d, i, p, acc, queries, 1, d - i, ahead);
+        tile_add(x, rows, d, i, p, acc, queries, 1, d - i);
+}
+
+/* One query, near[0..vectors) whole vectors: += sum over rows of p[r] x_r, of whose first vector x has `lead` lanes and
+ * of the last `trail`. Asks for the same part of the next block; the processor fetches lines in pairs. */
+SIMD void tile_near(const float *x, size_t rows, size_t d, const float *p, float *near, const int vectors, size_t lead,
+                    size_t trail)
+{
+    vf sum[ACCS];
+    for (int v = 0; v < vectors; v++)
+        sum[v] = vf_load(near + v * VL);
+    for (size_t r = 0; r < rows; r++, x += d) {
+        vf by = vf_set1(p[r]);
+        for (int v = 0; v < vectors; v++) {
+            const float *at = v ? x + lead + (size_t)(v - 1) * VL : x;
+            if (v % 2 == 0)
+                __builtin_prefetch((const void *)((uintptr_t)at + rows * d * sizeof *x));
+            sum[v] = vf_fma(by, v == vectors - 1 ? vf_load_n(at, trail) : v ? vf_load(at) : vf_load_n(at, lead), sum[v]);
+        }
+    }
+    for (int v = 0; v < vectors; v++)
+        vf_store(near + v * VL, sum[v]);
+}
+
+/* All of d, in tiles of about equal width. */
+static void rows_near(const float *x, size_t rows, size_t d, const float *p, float *near)
+{
+    enum { WIDE = ACCS / 2 };
+    size_t head = head_lanes(x, d), first = head ? head : d < VL ? d : VL, left = 1 + (d - first + VL - 1) / VL;
+    for (size_t tiles = (left + WIDE - 1) / WIDE, i = 0; tiles; tiles--) {
+        size_t vectors = (left + tiles - 1) / tiles, lead = i ? VL : first, end = i + lead + (vectors - 1) * VL;
+        size_t trail = vectors == 1 ? lead : end <= d ? VL : VL - (end - d);
+        if (vectors == 1 && i && d - i < VL)
+            trail = d - i;
+#define WIDTH(n) \
+    case n: \
+        if (n <= WIDE) \
+            tile_near(x + i, rows, d, p, near, n, lead, trail); \
+        break
+        switch (vectors) {
+            WIDTH(1);
+            WIDTH(2);
+            WIDTH(3);
+            WIDTH(4);
+            WIDTH(5);
+            WIDTH(6);
+            WIDTH(7);
+            WIDTH(8);
+        }
+#undef WIDTH
+        near += vectors * VL;
+        left -= vectors;
+        i = end;
+    }
 }
 
 static void block_many(const float *x, size_t rows, size_t first, size_t d, float beta, struct gn_hopfield_slot *slots)
@@ -167,32 +228,55 @@ static void block_many(const float *x, size_t rows, size_t first, size_t d, floa
     for (int k = 0; k < SLOTS; k++)
         count += weigh(scores[k], rows, first, d, beta, slots + k);
     if (acc[0] && count)
-        rows_add(x, rows, d, scores, acc, SLOTS, 0);
+        rows_add(x, rows, d, scores, acc, SLOTS);
 }
 
-static void block_one(const float *x, size_t rows, size_t first, size_t d, float beta, struct gn_hopfield_slot *slot)
+/* width > d: the slot's acc is whole vectors. */
+static void block_one(const float *x, size_t rows, size_t first, size_t d, float beta, struct gn_hopfield_slot *slot,
+                      size_t width)
 {
     float scores[1][BLOCK_ROWS];
     row_dots(x, rows, d, slot->query, scores[0]);
-    if (!weigh(scores[0], rows, first, d, beta, slot) || !slot->acc)
+    if (!weigh(scores[0], rows, first, width, beta, slot) || !slot->acc)
         return;
-    if (rows == BLOCK_ROWS)
-        rows_add(x, BLOCK_ROWS, d, scores, &slot->acc, 1, rows * d * sizeof *x);
+    if (width > d)
+        rows_near(x, rows, d, scores[0], slot->acc);
     else
-        rows_add(x, rows, d, scores, &slot->acc, 1, rows * d * sizeof *x);
+        rows_add(x, rows, d, scores, &slot->acc, 1);
+}
+
+/* One query: its sums stay in a padded array, because a masked store is slow to load from again. */
+static void scan_one(const float *x, size_t rows, size_t first, size_t d, float beta, struct gn_hopfield_slot *slot)
+{
+    _Alignas(64) float near[NEAR_FLOATS + 2 * VL];
+    struct gn_hopfield_slot own = *slot;
+    size_t block = block_rows(d), head = head_lanes(x, d), shift = head ? VL - head : 0, width = d;
+    if (slot->acc && d && d <= NEAR_FLOATS) {
+        width = (d / VL + 2) * VL;
+        memset(near, 0, width * sizeof *near);
+        memcpy(near, slot->acc, head * sizeof *near);
+        memcpy(near + head + shift, slot->acc + head, (d - head) * sizeof *near);
+        own.acc = near;
+    }
+    for (size_t r = 0; r < rows; r += block)
+        block_one(x + r * d, rows - r < block ? rows - r : block, first + r, d, beta, &own, width);
+    if (own.acc == near) {
+        memcpy(slot->acc, near, head * sizeof *near);
+        memcpy(slot->acc + head, near + head + shift, (d - head) * sizeof *near);
+        own.acc = slot->acc;
+    }
+    *slot = own;
 }
 
 static void scan(const float *x, size_t rows, size_t first, size_t d, float beta, struct gn_hopfield_slot *slots,
                  size_t count)
 {
-    size_t block = block_rows(d);
-    for (size_t r = 0; r < rows; r += block) {
-        size_t n = rows - r < block ? rows - r : block, k = 0;
-        for (; k + SLOTS <= count; k += SLOTS)
-            block_many(x + r * d, n, first + r, d, beta, slots + k);
-        for (; k < count; k++)
-            block_one(x + r * d, n, first + r, d, beta, slots + k);
-    }
+    size_t block = block_rows(d), many = count / SLOTS * SLOTS;
+    for (size_t r = 0; many && r < rows; r += block)
+        for (size_t k = 0; k < many; k += SLOTS)
+            block_many(x + r * d, rows - r < block ? rows - r : block, first + r, d, beta, slots + k);
+    for (size_t k = many; k < count; k++)
+        scan_one(x, rows, first, d, beta, slots + k);
 }
 
 static void scaled(float *out, const float *x, float scale, size_t d, int add)

@@ -26,36 +26,39 @@ SIMD void fold_accs(const vf *s, float *out)
                                                 sums));
 }
 
+SIMD size_t head_lanes(const float *x, size_t d);
+
 /* Sixteen rows at once: pointers to every fourth, and two strides, are what fits the integer registers. */
 static void dots16(const float *x, size_t d, const float *q, float *out)
 {
-    const float *a = x, *b = x + 4 * d, *c = x + 8 * d, *e = x + 12 * d;
     vf sum[ACCS], at;
-    size_t i = 0, two = 2 * d, three = 3 * d;
+    size_t i = head_lanes(x, d), two = 2 * d, three = 3 * d;
+    const float *a = x + i, *b = a + 4 * d, *c = a + 8 * d, *e = a + 12 * d;
+    at = vf_load_n(q, i);
     for (int k = 0; k < ACCS; k++)
-        sum[k] = vf_zero();
+        sum[k] = i ? vf_mul(at, vf_load_n(x + (size_t)k * d, i)) : vf_zero();
 #define FOUR(k, p, load) \
     sum[k] = vf_fma(at, load(p, 0), sum[k]); \
     sum[k + 1] = vf_fma(at, load(p, d), sum[k + 1]); \
     sum[k + 2] = vf_fma(at, load(p, two), sum[k + 2]); \
     sum[k + 3] = vf_fma(at, load(p, three), sum[k + 3])
+#define ROWS(load) \
+    FOUR(0, a, load); \
+    FOUR(4, b, load); \
+    FOUR(8, c, load); \
+    FOUR(12, e, load)
 #define WHOLE(p, by) vf_load(p + (by))
 #define PART(p, by) vf_load_n(p + (by), d - i)
     for (; i + VL <= d; i += VL, a += VL, b += VL, c += VL, e += VL) {
         at = vf_load(q + i);
-        FOUR(0, a, WHOLE);
-        FOUR(4, b, WHOLE);
-        FOUR(8, c, WHOLE);
-        FOUR(12, e, WHOLE);
+        ROWS(WHOLE);
     }
     if (i < d) {
         at = vf_load_n(q + i, d - i);
-        FOUR(0, a, PART);
-        FOUR(4, b, PART);
-        FOUR(8, c, PART);
-        FOUR(12, e, PART);
+        ROWS(PART);
     }
 #undef FOUR
+#undef ROWS
 #undef WHOLE
 #undef PART
     fold_accs(sum, out);
