@@ -50,12 +50,12 @@ static void rows_begin(const struct gn_sdpa_block *block)
 SIMD void row_products(const size_t wide, const float *query, const float *const keys[VL], size_t d, vf sum[VL])
 {
     vf part[4];
-#pragma GCC unroll 4
+    SIMD_UNROLL
     for (size_t c = 0; c < wide; c++)
         part[c] = vf_load(query + d + c * VL);
-#pragma GCC unroll 16
+    SIMD_UNROLL
     for (size_t i = 0; i < VL; i++)
-#pragma GCC unroll 4
+        SIMD_UNROLL
         for (size_t c = 0; c < wide; c++)
             sum[i] = vf_fma(part[c], vf_load(keys[i] + d + c * VL), sum[i]);
 }
@@ -66,7 +66,7 @@ SIMD vf row_scores(const struct gn_sdpa_block *block, const float *query, const 
     const float *keys[VL];
     vf sum[VL];
     size_t d = 0;
-#pragma GCC unroll 16
+    SIMD_UNROLL
     for (size_t i = 0; i < VL; i++) {
         keys[i] = k + (i < count ? i : 0) * block->k_row;
         sum[i] = vf_zero();

@@ -12,26 +12,26 @@ SIMD void tile_product(const size_t tall, const size_t wide, const float *a, siz
                        size_t count, float *c, const float *factor)
 {
     vf sum[TILE][VECTORS], side[VECTORS];
-#pragma GCC unroll 16
+    SIMD_UNROLL
     for (size_t i = 0; i < tall; i++)
-#pragma GCC unroll 4
+        SIMD_UNROLL
         for (size_t j = 0; j < wide; j++)
             sum[i][j] = factor ? vf_mul(vf_load(c + i * PANEL + j * VL), vf_load(factor + j * VL)) : vf_zero();
     for (size_t n = 0; n < count; n++, a += an, b += PANEL) {
-#pragma GCC unroll 4
+        SIMD_UNROLL
         for (size_t j = 0; j < wide; j++)
             side[j] = vf_load(b + j * VL);
-#pragma GCC unroll 16
+        SIMD_UNROLL
         for (size_t i = 0; i < tall; i++) {
             vf one = vf_set1(a[i * ai]);
-#pragma GCC unroll 4
+            SIMD_UNROLL
             for (size_t j = 0; j < wide; j++)
                 sum[i][j] = vf_fma(one, side[j], sum[i][j]);
         }
     }
-#pragma GCC unroll 16
+    SIMD_UNROLL
     for (size_t i = 0; i < tall; i++)
-#pragma GCC unroll 4
+        SIMD_UNROLL
         for (size_t j = 0; j < wide; j++)
             vf_store(c + i * PANEL + j * VL, sum[i][j]);
 }

@@ -7,26 +7,26 @@
 SIMD void square_transpose(vf t[16])
 {
     vf a[16];
-#pragma GCC unroll 16
+    SIMD_UNROLL
     for (int i = 0; i < 16; i += 2) {
         a[i] = _mm512_unpacklo_ps(t[i], t[i + 1]);
         a[i + 1] = _mm512_unpackhi_ps(t[i], t[i + 1]);
     }
-#pragma GCC unroll 16
+    SIMD_UNROLL
     for (int i = 0; i < 16; i += 4) {
         t[i] = _mm512_shuffle_ps(a[i], a[i + 2], 0x44);
         t[i + 1] = _mm512_shuffle_ps(a[i], a[i + 2], 0xee);
         t[i + 2] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0x44);
         t[i + 3] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0xee);
     }
-#pragma GCC unroll 16
+    SIMD_UNROLL
     for (int i = 0; i < 4; i++) {
         a[i] = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88);
         a[i + 4] = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
         a[i + 8] = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88);
         a[i + 12] = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
     }
-#pragma GCC unroll 16
+    SIMD_UNROLL
     for (int i = 0; i < 8; i++) {
         t[i] = _mm512_shuffle_f32x4(a[i], a[i + 8], 0x88);
         t[i + 8] = _mm512_shuffle_f32x4(a[i], a[i + 8], 0xdd);
@@ -36,13 +36,13 @@ SIMD void square_transpose(vf t[16])
 /* Lane i is the sum of t[i]'s lanes: 128-bit lanes first, then within them. */
 SIMD vf square_sums(vf t[16])
 {
-#pragma GCC unroll 8
+    SIMD_UNROLL
     for (int i = 0; i < 8; i++)
         t[i] = _mm512_add_ps(_mm512_shuffle_f32x4(t[i], t[i + 8], 0x88), _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd));
-#pragma GCC unroll 8
+    SIMD_UNROLL
     for (int i = 0; i < 4; i++)
         t[i] = _mm512_add_ps(_mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd));
-#pragma GCC unroll 8
+    SIMD_UNROLL
     for (int i = 0; i < 4; i += 2)
         t[i] = _mm512_add_ps(_mm512_unpacklo_ps(t[i], t[i + 1]), _mm512_unpackhi_ps(t[i], t[i + 1]));
     t[0] = _mm512_add_ps(_mm512_shuffle_ps(t[0], t[2], 0x44), _mm512_shuffle_ps(t[0], t[2], 0xee));
@@ -52,31 +52,31 @@ SIMD vf square_sums(vf t[16])
 SIMD void square_transpose(vf t[8])
 {
     vf a[8];
-#pragma GCC unroll 8
+    SIMD_UNROLL
     for (int i = 0; i < 8; i += 2) {
         a[i] = _mm256_unpacklo_ps(t[i], t[i + 1]);
         a[i + 1] = _mm256_unpackhi_ps(t[i], t[i + 1]);
     }
-#pragma GCC unroll 8
+    SIMD_UNROLL
     for (int i = 0; i < 8; i += 4) {
         t[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
         t[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xee);
         t[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
         t[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xee);
     }
-#pragma GCC unroll 8
+    SIMD_UNROLL
     for (int i = 0; i < 4; i++) {
         a[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
         a[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
     }
-#pragma GCC unroll 8
+    SIMD_UNROLL
     for (int i = 0; i < 8; i++)
         t[i] = a[i];
 }
 
 SIMD vf square_sums(vf t[8])
 {
-#pragma GCC unroll 8
+    SIMD_UNROLL
     for (int i = 0; i < 4; i++)
         t[i] = _mm256_add_ps(_mm256_permute2f128_ps(t[i], t[i + 4], 0x20), _mm256_permute2f128_ps(t[i], t[i + 4], 0x31));
     return _mm256_hadd_ps(_mm256_hadd_ps(t[0], t[1]), _mm256_hadd_ps(t[2], t[3]));
