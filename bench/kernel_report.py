@@ -11,7 +11,8 @@ HEAD = """\
 
 Written by `./run bench kernels --write docs/kernels.md`; do not edit. One run on one machine, one thread unless the
 case says otherwise; medians of interleaved samples, through the public Python call. "Times" is how much faster than the
-one it is held against; floor, target and stretch are the goals for it. Other machines give other ratios: run it.
+one it is held against; floor, target and stretch are the goals for it, and "roof" says that the floor is out of reach
+because the call already runs at this machine's memory bandwidth. Other machines give other ratios: run it.
 """
 
 

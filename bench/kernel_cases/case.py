@@ -28,9 +28,9 @@ class Case:
     """One line of the table.
 
     `floor`, `target`, `stretch`: times faster than `against` (one of `others`, or "best" of them), as medians' ratio.
-    `flops` or `bytes`: the work of one call, for the share of this machine's measured peak that `peak` names
-    (bench/c/peaks.c: fma_f32, bf16, load_l1, load_l2, load_l3, load_dram, popcount);
-    `share_floor` asks for a part of it.
+    `flops`: the work of one call, for its share of this machine's measured peak (`peak`: fma_f32, bf16 or popcount of
+    bench/c/peaks.c). `bytes`: what a call has to read and write; its share is of the load bandwidth of the nearest
+    memory that holds so much here. Give the one that limits. `share_floor` asks for a part of it.
     `errors`: largest absolute error against float64 by name ("ganglion" and others'); `error_max` bounds ours,
     `error_times` bounds ours by that many times the error of `against`.
     `budget_us`: a published figure that one call is printed beside.

@@ -31,7 +31,7 @@ def result(
     bench: Any, us: dict[str, float], errors: dict[str, float] | None = None, **asked: Any
 ) -> Any:
     case = bench.Case("a case", "family", lambda: None, **asked)
-    return bench.Result(case, us, errors or {}, asked.get("share_floor") and 0.5)
+    return bench.Result(case, us, errors or {}, share, peak)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,19 @@ def test_who_falls_short_is_named(bench: Any) -> None:
     assert list(slow.faults()) == ["a case: 1.00 times numpy, the floor is 2.0"]
     alone = result(bench, {"ganglion": 10.0}, floor=2.0, against="torch")
     assert list(alone.faults()) == ["a case: nothing to compare with: install torch"]
-    share = result(bench, {"ganglion": 10.0}, share_floor=0.6)
+    share = result(bench, {"ganglion": 10.0}, share=0.5, share_floor=0.6)
     assert list(share.faults()) == ["a case: 50% of peak fma_f32, the floor is 60%"]
+
+
+def test_at_the_memorys_limit_no_ratio_is_asked(bench: Any) -> None:
+    both = {"ganglion": 10.0, "numpy": 10.0}
+    assert result(bench, both, share=0.85, peak="load_l3", floor=2.0).reached == "roof"
+    assert result(bench, both, share=0.75, peak="load_l3", floor=2.0).reached == "below"
+    assert (
+        result(bench, both, share=0.95, floor=2.0).reached == "below"
+    )  # of arithmetic there can be less
+    assert bench.home(1000) == "load_l1"
+    assert bench.home(10**12) == "load_dram"
 
 
 def test_accuracy_is_a_gate_too(bench: Any) -> None:
