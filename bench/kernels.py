@@ -27,12 +27,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ganglion import kernels
 from harness import complain, describe_machine, signals_unwind
 from kernel_cases.case import Call, Case, Timed, present
 from kernel_report import write_page
 from targets.base import TargetError, UnavailableError, compile_c, measure
-
-from ganglion import kernels
 
 FAMILIES = sorted(
     path.stem

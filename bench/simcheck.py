@@ -25,9 +25,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from harness import describe_machine
-from targets.base import TargetError, end, spawn
-
 from ganglion.clients import Client
 from ganglion.clients.aio import AsyncClient
 from ganglion.protocol.instance import Instance
@@ -35,6 +32,8 @@ from ganglion.protocol.transport.endpoint import NoCoordinatorError
 from ganglion.sim.capacity import Capacity, summary
 from ganglion.sim.distributions import distribution
 from ganglion.sim.scenario import Load, Scenario, read
+from harness import describe_machine
+from targets.base import TargetError, end, spawn
 
 START_S = 20.0
 POLL_S = 0.02

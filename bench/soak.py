@@ -24,10 +24,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ganglion.protocol.config import BY_KEY
 from harness import describe_machine
 from targets.journalled import TARGETS, Journalled
-
-from ganglion.protocol.config import BY_KEY
 
 SAMPLE_S = 0.5
 RSS_SHARE_MAX = 0.05

@@ -18,9 +18,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from harness import describe_machine
-
 from ganglion.protocol import Message, StreamParser, format_batch, parse_batch
+from harness import describe_machine
 
 ROUNDS = 5
 DATAGRAM_BYTES = 8192

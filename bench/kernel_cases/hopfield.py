@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from kernel_cases.case import Call, Case, library, present
 from ganglion.kernels import hopfield
+from kernel_cases.case import Call, Case, library, present
 
 
 def _numpy(x: Any, q: Any, beta: Any) -> Call:

@@ -28,7 +28,12 @@ def bench() -> Iterator[Any]:
 
 
 def result(
-    bench: Any, us: dict[str, float], errors: dict[str, float] | None = None, **asked: Any
+    bench: Any,
+    us: dict[str, float],
+    errors: dict[str, float] | None = None,
+    share: float | None = None,
+    peak: str = "fma_f32",
+    **asked: Any,
 ) -> Any:
     case = bench.Case("a case", "family", lambda: None, **asked)
     return bench.Result(case, us, errors or {}, share, peak)
