@@ -1,6 +1,7 @@
 /* Ganglion's numeric kernels: C11, no Python, one shared object. The families, one header each. */
 #ifndef GANGLION_KERNELS_H
 #define GANGLION_KERNELS_H
+#include "ganglion/kernels/adaptation.h"
 #include "ganglion/kernels/attention.h"
 #include "ganglion/kernels/base.h"
 #include "ganglion/kernels/distances.h"
