@@ -3,6 +3,7 @@
 #define GANGLION_KERNELS_H
 #include "ganglion/kernels/adaptation.h"
 #include "ganglion/kernels/attention.h"
+#include "ganglion/kernels/attention16.h"
 #include "ganglion/kernels/base.h"
 #include "ganglion/kernels/distances.h"
 #include "ganglion/kernels/elementwise.h"

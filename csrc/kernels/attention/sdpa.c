@@ -1,4 +1,5 @@
 /* The public functions of float32 attention: checks, and which keys each block of queries visits. */
+#include "attention/check.h"
 #include "attention/ops.h"
 #include "base/isa.h"
 #include "base/pool.h"
@@ -7,9 +8,6 @@
 #include <string.h>
 
 static const struct gn_attention_ops *const levels[GN_ISA_COUNT] = GN_LEVELS(gn_attention);
-
-/* Sizes and distances below this cannot overflow a sum of a few of them, nor a ptrdiff_t. */
-#define EXTENT_MAX (PTRDIFF_MAX / 16)
 
 /* What the parts of a job share. blocks: a user's layout, or NULL. */
 struct sdpa_job {
@@ -41,101 +39,19 @@ void gn_sdpa_dense(struct gn_sdpa *shape)
     memset(shape->bias_strides, 0, sizeof shape->bias_strides);
 }
 
-/* Elements from the first of an array to behind its last, 0 for an empty one, SIZE_MAX when that is too many. */
-static size_t extent(const size_t strides[3], size_t batch, size_t heads, size_t rows, size_t width)
-{
-    const size_t counts[3] = {batch, heads, rows};
-    size_t sum = width;
-    if (!batch || !heads || !rows || !width)
-        return 0;
-    for (int i = 0; i < 3; i++) {
-        size_t far;
-        if (__builtin_mul_overflow(counts[i] - 1, strides[i], &far) || __builtin_add_overflow(sum, far, &sum))
-            return SIZE_MAX;
-    }
-    return sum > EXTENT_MAX ? SIZE_MAX : sum;
-}
-
-/* Whether no two rows of out share an element: taken from the shortest distance up, each passes what lies within. */
-static int rows_apart(const struct gn_sdpa *shape)
-{
-    const size_t counts[3] = {shape->batch, shape->heads, shape->queries};
-    size_t within = shape->value_dim;
-    int done[3] = {0, 0, 0};
-    for (int round = 0; round < 3; round++) {
-        int next = -1;
-        for (int i = 0; i < 3; i++)
-            if (!done[i] && (next < 0 || counts[i] < 2 ||
-                             (counts[next] > 1 && shape->out_strides[i] < shape->out_strides[next])))
-                next = i;
-        done[next] = 1;
-        if (counts[next] < 2)
-            continue;
-        if (shape->out_strides[next] < within)
-            return 0;
-        within += (counts[next] - 1) * shape->out_strides[next];
-    }
-    return 1;
-}
-
-static int overlaps(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
-{
-    uintptr_t x = (uintptr_t)a, y = (uintptr_t)b;
-    return a_bytes && b_bytes && x < y + b_bytes && y < x + a_bytes;
-}
-
-static int sizes_fit(const struct gn_sdpa *shape)
-{
-    const size_t sizes[] = {shape->batch, shape->heads, shape->kv_heads, shape->queries,
-                            shape->keys,  shape->dim,   shape->value_dim};
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
-        if (sizes[i] > EXTENT_MAX)
-            return 0;
-    return !shape->heads || (shape->kv_heads && shape->heads % shape->kv_heads == 0);
-}
-
 static int check(const struct sdpa_job *job)
 {
-    const struct gn_sdpa *s = job->shape;
-    size_t q, k, v, out, mask = 0, bias = 0, all;
-    if (!s)
-        return GN_K_NULL;
-    if (!sizes_fit(s))
-        return GN_K_SIZE;
-    q = extent(s->q_strides, s->batch, s->heads, s->queries, s->dim);
-    k = extent(s->k_strides, s->batch, s->kv_heads, s->keys, s->dim);
-    v = extent(s->v_strides, s->batch, s->kv_heads, s->keys, s->value_dim);
-    out = extent(s->out_strides, s->batch, s->heads, s->queries, s->value_dim);
-    if (job->mask)
-        mask = extent(s->mask_strides, s->batch, s->heads, s->queries, s->keys);
-    if (job->bias)
-        bias = extent(s->bias_strides, s->batch, s->heads, s->queries, s->keys);
-    if (q == SIZE_MAX || k == SIZE_MAX || v == SIZE_MAX || out == SIZE_MAX || mask == SIZE_MAX || bias == SIZE_MAX)
-        return GN_K_SIZE;
-    if (__builtin_mul_overflow(s->batch, s->heads, &all) || __builtin_mul_overflow(all, s->queries, &all))
-        return GN_K_SIZE;
-    if ((q && !job->q) || (k && !job->k) || (v && !job->v) || (out && !job->out))
-        return GN_K_NULL;
-    if (!isfinite(s->scale))
-        return GN_K_VALUE;
-    if (out && !rows_apart(s))
-        return GN_K_SIZE;
-    out *= sizeof(float);
-    if (overlaps(job->out, out, job->q, q * sizeof(float)) || overlaps(job->out, out, job->k, k * sizeof(float)) ||
-        overlaps(job->out, out, job->v, v * sizeof(float)) || overlaps(job->out, out, job->mask, mask) ||
-        overlaps(job->out, out, job->bias, bias * sizeof(float)))
-        return GN_K_OVERLAP;
-    return GN_K_OK;
+    return gn_sdpa_check(job->shape, job->q, job->k, job->v, job->mask, job->bias, job->out, sizeof(float));
 }
 
 /* Bytes of scratch for one thread: a block's panels with one to spare, and the scores of a visit. */
 static size_t scratch_one(const struct gn_sdpa *shape)
 {
     size_t rows = shape->queries < GN_SDPA_ROWS ? shape->queries : GN_SDPA_ROWS, width, bytes;
-    if (shape->dim > EXTENT_MAX || shape->value_dim > EXTENT_MAX)
+    if (shape->dim > GN_SDPA_EXTENT_MAX || shape->value_dim > GN_SDPA_EXTENT_MAX)
         return SIZE_MAX;
     width = shape->dim + shape->value_dim + 64;
-    if (__builtin_mul_overflow((rows + GN_SDPA_LANES) * sizeof(float), width, &bytes) || bytes > EXTENT_MAX)
+    if (__builtin_mul_overflow((rows + GN_SDPA_LANES) * sizeof(float), width, &bytes) || bytes > GN_SDPA_EXTENT_MAX)
         return SIZE_MAX;
     bytes += (GN_SDPA_KEYS + 2) * GN_SDPA_LANES * sizeof(float);
     return (bytes + 63) / 64 * 64;
@@ -147,7 +63,7 @@ size_t gn_sdpa_scratch(const struct gn_sdpa *shape, int threads)
     if (!shape || threads < 1)
         return SIZE_MAX;
     one = scratch_one(shape);
-    if (one == SIZE_MAX || __builtin_mul_overflow(one, (size_t)threads, &all) || all > EXTENT_MAX)
+    if (one == SIZE_MAX || __builtin_mul_overflow(one, (size_t)threads, &all) || all > GN_SDPA_EXTENT_MAX)
         return SIZE_MAX;
     return all;
 }
