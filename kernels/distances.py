@@ -20,6 +20,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ganglion.kernels._arrays import (
     F32,
     F64,
@@ -63,7 +65,15 @@ METRICS = {
 _BITS = ("hamming", "jaccard")
 _HALVES = {"f16": lib.GN_ELEMENT_F16, "bf16": lib.GN_ELEMENT_BF16}
 _from_buffer = ffi.from_buffer
+_gn_distances = lib.gn_distances
 _NULL = ffi.NULL
+_FLOATS = ffi.typeof("float[]")
+_BYTES = ffi.typeof("uint8_t[]")
+_HAMMING = lib.GN_METRIC_HAMMING
+_B1 = lib.GN_ELEMENT_B1
+_SCRATCHLESS = {name: METRICS[name] for name in ("dot", "l2", "l2sq", "hamming")}
+_ndarray = np.ndarray
+_empty = np.empty
 
 
 def distances(
@@ -80,6 +90,10 @@ def distances(
     Raises ValueError: an array is not dense or of a type the metric has, rows of different lengths, `out` does not fit
     or overlaps an input, an unknown metric or sums, threads out of range.
     """
+    if threads == 1 and sums == "f32" and type(keys) is _ndarray and metric in _SCRATCHLESS:
+        done = _quick(queries, keys, _SCRATCHLESS[metric], out)
+        if done is not None:
+            return done
     function, arguments, result, size = _prepared(queries, keys, metric, sums, out, threads)
     if size < 0:
         call(metric, threads, function, *arguments)
@@ -153,7 +167,8 @@ def nearest(
 ) -> tuple[Array, Array]:
     """The k nearest keys of each query, nearest first: scores (float32) and indices (int64).
 
-    Each is [m, k], or [k] for one row. All n keys when k is more than n. Ties go to the lowest index, NaN comes last. `out` takes both results.
+    Each is [m, k], or [k] for one row. All n keys when k is more than n. Ties go to the lowest
+    index, NaN comes last. `out` takes both results.
     Raises ValueError as `distances` does; k below 0.
     """
     arguments, results, size = _prepared_nearest(queries, keys, k, metric, out, threads)
@@ -173,6 +188,39 @@ def bind_nearest(
     """`nearest` of these arrays, to call many times."""
     arguments, results, size = _prepared_nearest(queries, keys, k, metric, out, threads)
     return Bound("nearest", threads, lib.gn_nearest, (*arguments, _owned(size)), results)
+
+
+def _quick(queries: Any, keys: Array, code: int, out: Any) -> Array | None:
+    """One row of float32 or bytes against keys, with as few questions as that needs; None when it is anything else.
+
+    from_buffer refuses gaps and C an overlap: what is wrong is then said by the long way.
+    """
+    dtype = keys.dtype
+    if dtype is F32 and code < _HAMMING:
+        element = 0
+    elif dtype is U8 and code >= _HAMMING:
+        element = _B1
+    else:
+        return None
+    shape = keys.shape
+    if len(shape) != 2 or type(queries) is not _ndarray or queries.dtype is not dtype:
+        return None
+    n, dim = shape
+    if queries.shape != (dim,):
+        return None
+    if out is None:
+        out = _empty(n, F32)
+    elif type(out) is not _ndarray or out.dtype is not F32 or out.shape != (n,):
+        return None
+    kind = _FLOATS if dtype is F32 else _BYTES
+    try:
+        status = _gn_distances(
+            *(code, element, _from_buffer(kind, queries), 1, _from_buffer(kind, keys), n, dim),
+            *(_from_buffer(_FLOATS, out, True), _NULL, _NULL),
+        )
+    except (BufferError, ValueError):
+        return None
+    return None if status else out
 
 
 def _owned(size: int) -> Any:
@@ -254,8 +302,12 @@ def _prepared(
     if element != lib.GN_ELEMENT_F32:
         raise ValueError("sums: f64 is for float32 alone")
     result = out_array(out, "out", shape, F64, (asked, known))
-    arguments = (code, pointer(asked), m, pointer(known), n, dim, pointer(result))
-    return lib.gn_distances_f64, arguments, result, -1
+    return (
+        lib.gn_distances_f64,
+        (code, pointer(asked), m, pointer(known), n, dim, pointer(result)),
+        result,
+        -1,
+    )
 
 
 def _sized(size: int) -> int:

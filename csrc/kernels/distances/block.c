@@ -13,7 +13,7 @@
 static const struct gn_distances_ops *const levels[GN_ISA_COUNT] = GN_LEVELS(gn_distances);
 static const struct gn_matrix_ops *const matrix_levels[GN_ISA_COUNT] = GN_LEVELS(gn_matrix);
 
-enum { SLICE = GN_ROWS_BLOCK / 2, I8_DIM_MAX = 1 << 16, B1_DIM_MAX = 1 << 21, L1_KEYS_BYTES = 16384 };
+enum { SLICE = GN_ROWS_BLOCK / 2, I8_DIM_MAX = 1 << 16, B1_DIM_MAX = 1 << 21, L1_KEYS_BYTES = 16384, NEAR_BYTES = 2 << 20 };
 
 static const size_t element_bytes[GN_ELEMENT_COUNT] = {4, 2, 2, 1, 1};
 
@@ -67,6 +67,7 @@ int gn_block_open(struct gn_block *it, int metric, int element, const void *quer
               : element == GN_ELEMENT_I8 || m <= GN_BLOCK_FEW || !dim || !n ? GN_BLOCK_ROWS
                                                                              : GN_BLOCK_PACKED;
     it->chunk = chunk_of(it);
+    it->far = m == 1 && n > NEAR_BYTES / (it->row_bytes + 1);
     return (m && dim && !queries) || (n && dim && !keys) ? GN_K_NULL : GN_K_OK;
 }
 
@@ -122,7 +123,7 @@ static const float *widened(const struct gn_block *it, const char *rows, size_t 
 static void inverse_norms(const struct gn_block *it, const float *rows, size_t n, float *scale)
 {
     for (size_t i = 0; i < n; i++) {
-        it->ops->row[GN_ELEMENT_F32][GN_METRIC_DOT](rows + i * it->dim, rows + i * it->dim, 1, it->dim, 0, scale + i);
+        it->ops->row[GN_ELEMENT_F32][GN_METRIC_DOT](rows + i * it->dim, rows + i * it->dim, 1, it->dim, 0, 0, scale + i);
         scale[i] = gn_inverse_norm(scale[i]);
     }
 }
@@ -153,7 +154,7 @@ static void scale_rows(struct gn_block *it)
 {
     for (size_t i = 0; i < it->rows; i++) {
         const char *query = it->queries + (it->first + i) * it->row_bytes;
-        it->ops->row[it->element][GN_METRIC_DOT](query, query, 1, it->dim, 0, it->query_scale + i);
+        it->ops->row[it->element][GN_METRIC_DOT](query, query, 1, it->dim, 0, 0, it->query_scale + i);
         it->query_scale[i] = gn_inverse_norm(it->query_scale[i]);
     }
 }
@@ -206,7 +207,7 @@ static void row_scores(const struct gn_block *it, size_t i, size_t rows, size_t 
     gn_row_fn *row = it->ops->row[it->element][it->base_metric];
     const char *queries = it->queries + (it->first + i) * it->row_bytes;
     for (size_t r = 0; r < rows; r++)
-        row(queries + r * it->row_bytes, it->keys + at * it->row_bytes, n, it->dim,
+        row(queries + r * it->row_bytes, it->keys + at * it->row_bytes, n, it->dim, it->far,
             it->metric == GN_METRIC_COSINE ? it->query_scale[i + r] : 1, out + r * stride);
 }
 

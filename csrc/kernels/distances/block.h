@@ -22,6 +22,7 @@ struct gn_block_worker {
 struct gn_block {
     int metric, element, base_metric; /* l2 is l2sq, and roots at the end */
     enum gn_block_way way;
+    int far; /* one query, and more keys than caches hold */
     const char *queries, *keys;
     size_t m, n, dim, row_bytes;
     const struct gn_distances_ops *ops;

@@ -46,8 +46,9 @@ SIMD void rows_i8(const int metric, const void *query, const void *keys, size_t 
 }
 
 #define ROW_I8(NAME, METRIC)                                                                                        \
-    static void NAME(const void *query, const void *keys, size_t n, size_t dim, float scale, float *out)            \
+    static void NAME(const void *query, const void *keys, size_t n, size_t dim, int far, float scale, float *out)   \
     {                                                                                                               \
+        (void)far;                                                                                                  \
         rows_i8(METRIC, query, keys, n, dim, scale, out);                                                           \
     }
 #ifndef OWN_I8_DOT

@@ -31,10 +31,10 @@ SIMD void step(const int metric, vf q, vf key, vf *sum, vf *square)
         *square = vf_fma(key, key, *square);
 }
 
-SIMD void group(const int element, const int metric, const int keys, const void *query, const void *rows, size_t dim,
-                float scale, float *out)
+/* Keys [0, keys) between them, so that an element of the query is loaded once for all. */
+SIMD void abreast(const int element, const int metric, const int keys, const void *query, const void *rows, size_t dim,
+                  vf *sum, vf *square)
 {
-    vf sum[8], square[8];
     size_t p = 0;
     EACH(j, keys)
         sum[j] = square[j] = vf_zero();
@@ -48,6 +48,69 @@ SIMD void group(const int element, const int metric, const int keys, const void 
         EACH(j, keys)
             step(metric, q, fetch_n(element, row_of(element, rows, (size_t)j * dim), p, dim - p), &sum[j], &square[j]);
     }
+}
+
+/* The same sums in the same order, one key after another: memory is read in one stream, which is what prefetching
+ * wants; the processor overlaps the keys' chains by itself. */
+SIMD void in_turn(const int element, const int metric, const int keys, const void *query, const void *rows, size_t dim,
+                  vf *sum, vf *square)
+{
+    EACH(j, keys)
+        abreast(element, metric, 1, query, row_of(element, rows, (size_t)j * dim), dim, sum + j, square + j);
+}
+
+#ifdef SIMD_SKYLAKE
+/* A load of 64 bytes that crosses a line costs two, and numpy's arrays begin 16 bytes past one. Where all rows lie
+ * `shift` floats past a line, their loads are moved back onto the lines: element p then stands in lane (p + shift) % 16
+ * instead of p % 16, each lane sums the same elements in the same order, and turning the lanes back gives the same bits. */
+SIMD size_t shift_of(const int element, const void *rows, size_t dim)
+{
+    return element == GN_ELEMENT_F32 && dim % VL == 0 && (uintptr_t)rows % 4 == 0 ? (uintptr_t)rows / 4 % VL : 0;
+}
+
+SIMD vf back(const float *p, size_t shift, vm lanes) /* lanes of p[-shift ..] */
+{
+    return _mm512_maskz_loadu_ps(lanes, (const void *)((uintptr_t)p - 4 * shift));
+}
+
+SIMD void shifted(const int metric, const int keys, const float *q, const float *rows, size_t dim, size_t shift, vf *sum,
+                  vf *square)
+{
+    vm tail = vm_first(shift), head = vm_not(tail);
+    vi turn = vi_add(vi_iota(), vi_set1((int)shift));
+    size_t p = VL;
+    EACH(j, keys)
+    {
+        sum[j] = square[j] = vf_zero();
+        step(metric, back(q, shift, head), back(rows + (size_t)j * dim, shift, head), &sum[j], &square[j]);
+    }
+    for (; p < dim; p += VL) {
+        vf x = vf_load(q + p - shift);
+        EACH(j, keys)
+            step(metric, x, vf_load(rows + (size_t)j * dim + p - shift), &sum[j], &square[j]);
+    }
+    EACH(j, keys)
+    {
+        const float *row = rows + (size_t)j * dim;
+        step(metric, back(q + p, shift, tail), back(row + p, shift, tail), &sum[j], &square[j]);
+        sum[j] = _mm512_permutexvar_ps(turn, sum[j]);
+        square[j] = _mm512_permutexvar_ps(turn, square[j]);
+    }
+}
+#endif
+
+SIMD void group(const int element, const int metric, const int keys, const int far, const void *query, const void *rows,
+                size_t dim, float scale, float *out)
+{
+    vf sum[8], square[8];
+    if (far)
+        in_turn(element, metric, keys, query, rows, dim, sum, square);
+#ifdef SIMD_SKYLAKE
+    else if (keys == 8 && dim && shift_of(element, rows, dim))
+        shifted(metric, keys, query, rows, dim, shift_of(element, rows, dim), sum, square);
+#endif
+    else
+        abreast(element, metric, keys, query, rows, dim, sum, square);
     fold(sum, keys, out);
     if (metric == GN_METRIC_COSINE) {
         float squares[8];
@@ -57,21 +120,24 @@ SIMD void group(const int element, const int metric, const int keys, const void 
     }
 }
 
-SIMD void rows_of(const int element, const int metric, const void *query, const void *keys, size_t n, size_t dim,
-                  float scale, float *out)
+SIMD void rows_of(const int element, const int metric, const int far, const void *query, const void *keys, size_t n,
+                  size_t dim, float scale, float *out)
 {
     const int many = metric == GN_METRIC_COSINE ? KEYS_COSINE : 8;
     size_t j = 0;
     for (; j + (size_t)many <= n; j += (size_t)many)
-        group(element, metric, many, query, row_of(element, keys, j * dim), dim, scale, out + j);
+        group(element, metric, many, far, query, row_of(element, keys, j * dim), dim, scale, out + j);
     for (; j < n; j++)
-        group(element, metric, 1, query, row_of(element, keys, j * dim), dim, scale, out + j);
+        group(element, metric, 1, far, query, row_of(element, keys, j * dim), dim, scale, out + j);
 }
 
 #define ROW(NAME, ELEMENT, METRIC)                                                                                 \
-    static void NAME(const void *query, const void *keys, size_t n, size_t dim, float scale, float *out)           \
-    {                                                                                                              \
-        rows_of(ELEMENT, METRIC, query, keys, n, dim, scale, out);                                                 \
+    static void NAME(const void *query, const void *keys, size_t n, size_t dim, int far, float scale, float *out) \
+    {                                                                                                             \
+        if (far)                                                                                                  \
+            rows_of(ELEMENT, METRIC, 1, query, keys, n, dim, scale, out);                                         \
+        else                                                                                                      \
+            rows_of(ELEMENT, METRIC, 0, query, keys, n, dim, scale, out);                                         \
     }
 #define ROWS(NAME, ELEMENT)                      \
     ROW(NAME##_dot, ELEMENT, GN_METRIC_DOT)       \

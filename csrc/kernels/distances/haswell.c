@@ -21,10 +21,20 @@ SIMD vd vd_load_n(const float *p, size_t n)
 }
 SIMD vd vd_sub(vd a, vd b) { return _mm256_sub_pd(a, b); }
 SIMD vd vd_fma(vd a, vd b, vd c) { return _mm256_fmadd_pd(a, b, c); }
-SIMD double vd_sum(vd a)
+#define OWN_FOLD64 1
+SIMD vd fold_four(const vd *s)
 {
-    __m128d half = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
-    return _mm_cvtsd_f64(_mm_add_sd(half, _mm_unpackhi_pd(half, half)));
+    vd a = _mm256_hadd_pd(s[0], s[1]), b = _mm256_hadd_pd(s[2], s[3]);
+    return _mm256_add_pd(_mm256_permute2f128_pd(a, b, 0x20), _mm256_permute2f128_pd(a, b, 0x31));
+}
+SIMD void fold64(const vd *sums, int n, double *out)
+{
+    vd one[4] = {sums[0], sums[0], sums[0], sums[0]};
+    if (n == 1)
+        *out = _mm256_cvtsd_f64(fold_four(one));
+    else
+        for (int j = 0; j < n; j += 4)
+            _mm256_storeu_pd(out + j, fold_four(sums + j));
 }
 SIMD vh vh_load(const int8_t *p) { return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)p)); }
 SIMD vh vh_load_n(const int8_t *p, size_t n)

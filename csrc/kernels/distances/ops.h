@@ -5,9 +5,10 @@
 
 #include "base/isa.h"
 
-/* out[j] for keys[n, dim]. scale is 1 / |q| for cosine. l2 is made of l2sq by the caller. */
-typedef void gn_row_fn(const void *query, const void *keys, size_t n, size_t dim, float scale, float *out);
-typedef void gn_row64_fn(const float *query, const float *keys, size_t n, size_t dim, double scale, double *out);
+/* out[j] for keys[n, dim]. far: the keys come from beyond the second cache, read them in one stream (the results are
+ * the same to the bit). scale is 1 / |q| for cosine. l2 is made of l2sq by the caller. */
+typedef void gn_row_fn(const void *query, const void *keys, size_t n, size_t dim, int far, float scale, float *out);
+typedef void gn_row64_fn(const float *query, const float *keys, size_t n, size_t dim, int far, double scale, double *out);
 
 struct gn_distances_ops {
     gn_row_fn *row[GN_ELEMENT_B1][GN_METRIC_HAMMING]; /* by element and metric; none for l2 */

@@ -66,11 +66,12 @@ SIMD void group_i8_dot(const int keys, const int8_t *query, const int8_t *rows, 
         out[j] = (float)(int32_t)(vs_sum(sum[j]) - offset);
 }
 
-static void i8_dot(const void *query, const void *keys, size_t n, size_t dim, float scale, float *out)
+static void i8_dot(const void *query, const void *keys, size_t n, size_t dim, int far, float scale, float *out)
 {
     const int8_t *q = query, *rows = keys;
     uint32_t total = 0;
     size_t j = 0;
+    (void)far;
     (void)scale;
     for (size_t p = 0; p < dim; p += 64)
         total += vs_sum(_mm512_dpbusd_epi32(vs_zero(), _mm512_set1_epi8(1), load64(q + p, dim - p)));
