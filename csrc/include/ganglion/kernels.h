@@ -10,6 +10,7 @@
 #include "ganglion/kernels/hypervectors.h"
 #include "ganglion/kernels/linear.h"
 #include "ganglion/kernels/hopfield.h"
+#include "ganglion/kernels/graphs.h"
 #include "ganglion/kernels/matrix.h"
 #include "ganglion/kernels/selection.h"
 #include "ganglion/kernels/scan.h"

@@ -1,0 +1,10 @@
+/* Graphs in plain C: the reference. */
+#include "graphs/ops.h"
+#include "simd/serial.h"
+#include "simd/math.h"
+#include "graphs/doubles.h"
+#include "graphs/layers_body.h"
+#include "graphs/cut_body.h"
+
+const struct gn_graphs_ops SIMD_NAME(gn_graphs) = {row_sum, row_max, dot, softmax, finish, relu, cut_step, cut_add};
+#include "simd/end.h"

@@ -1,0 +1,12 @@
+/* Graphs on AVX-512. */
+#if defined(__x86_64__)
+#include "graphs/ops.h"
+#include "simd/skylake.h"
+#include "simd/math.h"
+#include "graphs/doubles.h"
+#include "graphs/layers_body.h"
+#include "graphs/cut_body.h"
+
+const struct gn_graphs_ops SIMD_NAME(gn_graphs) = {row_sum, row_max, dot, softmax, finish, relu, cut_step, cut_add};
+#include "simd/end.h"
+#endif
