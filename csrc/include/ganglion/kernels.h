@@ -9,6 +9,7 @@
 #include "ganglion/kernels/elementwise.h"
 #include "ganglion/kernels/hypervectors.h"
 #include "ganglion/kernels/linear.h"
+#include "ganglion/kernels/heads.h"
 #include "ganglion/kernels/hopfield.h"
 #include "ganglion/kernels/graphs.h"
 #include "ganglion/kernels/matrix.h"

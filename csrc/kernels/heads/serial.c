@@ -1,0 +1,10 @@
+/* The passes of heads in plain C: the reference. */
+#include "simd/serial.h"
+
+#include "heads/ops.h"
+#include "simd/math.h"
+
+#include "heads/passes_body.h"
+
+const struct gn_heads_ops SIMD_NAME(gn_heads) = {add_bias, difference, softmax, weighted};
+#include "simd/end.h"
