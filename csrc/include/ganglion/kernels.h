@@ -7,6 +7,7 @@
 #include "ganglion/kernels/base.h"
 #include "ganglion/kernels/distances.h"
 #include "ganglion/kernels/elementwise.h"
+#include "ganglion/kernels/hyperbolic.h"
 #include "ganglion/kernels/hypervectors.h"
 #include "ganglion/kernels/linear.h"
 #include "ganglion/kernels/heads.h"

@@ -1,0 +1,151 @@
+/* Distances of a few points to many, VL others at a time.
+ *
+ * Sums go along the dimensions, a vector register for each (other, sum); sum_rows then turns VL registers into one
+ * that has each one's total. STEP others are in work at once, so that a part of the point is loaded once for them.
+ * |x - y|^2 is summed as it stands: the form |x|^2 + |y|^2 - 2xy loses all digits of near points.
+ */
+enum { MANY = GN_HYPERBOLIC_ROWS };
+
+struct near {
+    const float *points, *others;
+    size_t dim, count, at; /* others at, at + 1, ... are this group's */
+};
+
+/* Sums of `step` others from `first` of the group on: squares[q][..] = |x_q - y|^2, norms = |y|^2. */
+SIMD __attribute__((always_inline)) void some(const struct near *it, size_t rows, size_t step, size_t first,
+                                              vf squares[][VL], vf *norms)
+{
+    vf square[MANY][VL], norm[VL];
+    const float *other[VL];
+    for (size_t r = 0; r < step; r++) {
+        size_t j = it->at + first + r;
+        other[r] = it->others + (j < it->count ? j : it->count - 1) * it->dim;
+        norm[r] = vf_zero();
+        for (size_t q = 0; q < rows; q++)
+            square[q][r] = vf_zero();
+    }
+    for (size_t i = 0; i < it->dim; i += VL) {
+        size_t n = it->dim - i;
+        vf x[MANY];
+        for (size_t q = 0; q < rows; q++)
+            x[q] = n >= VL ? vf_load(it->points + q * it->dim + i) : vf_load_n(it->points + q * it->dim + i, n);
+        for (size_t r = 0; r < step; r++) {
+            vf y = n >= VL ? vf_load(other[r] + i) : vf_load_n(other[r] + i, n);
+            norm[r] = vf_fma(y, y, norm[r]);
+            for (size_t q = 0; q < rows; q++) {
+                vf d = vf_sub(x[q], y);
+                square[q][r] = vf_fma(d, d, square[q][r]);
+            }
+        }
+    }
+    for (size_t r = 0; r < step; r++) {
+        norms[first + r] = norm[r];
+        for (size_t q = 0; q < rows; q++)
+            squares[q][first + r] = square[q][r];
+    }
+}
+
+/* The group's sums by other: square[q], norm. */
+SIMD __attribute__((always_inline)) void group(const struct near *it, size_t rows, vf *square, vf *norm)
+{
+    vf squares[MANY][VL], norms[VL];
+    size_t step = rows == 1 ? STEP_ONE : STEP_MANY;
+    for (size_t first = 0; first < VL; first += step)
+        some(it, rows, step, first, squares, norms);
+    *norm = sum_rows(norms);
+    for (size_t q = 0; q < rows; q++)
+        square[q] = sum_rows(squares[q]);
+}
+
+/* arccosh(1 + u); two roots because u (u + 2) may overflow. */
+SIMD vf arccosh1p(vf u) { return vf_log1p(vf_add(u, vf_mul(vf_sqrt(u), vf_sqrt(vf_add(u, vf_set1(2.0f)))))); }
+
+/* 1 - c |p|^2 from |p|^2: NaN outside the ball. */
+SIMD vf inside(vf square, float c)
+{
+    vf left = vf_fnma(vf_set1(c), square, vf_set1(1.0f));
+    return vf_pick(vf_lt(left, vf_zero()), vf_set1(NAN), left);
+}
+
+/* In float64: a point near the sphere has few digits of 1 - c |p|^2 left, and this one is met by all the others. */
+static float inside_one(const float *p, size_t dim, float c)
+{
+    double square = 0;
+    for (size_t i = 0; i < dim; i++)
+        square += (double)p[i] * p[i];
+    square = 1 - c * square;
+    return square < 0 ? NAN : (float)square;
+}
+
+SIMD __attribute__((always_inline)) void poincare_rows(const float *points, size_t rows, const float *others,
+                                                       size_t count, size_t dim, float c, float *out)
+{
+    struct near it = {points, others, dim, count, 0};
+    vf root = vf_set1(1.0f / sqrtf(c)), twice = vf_set1(2.0f * c), mine[MANY], square[MANY], norm;
+    for (size_t q = 0; q < rows; q++)
+        mine[q] = vf_set1(inside_one(points + q * dim, dim, c));
+    for (; it.at < count; it.at += VL) {
+        size_t n = count - it.at < VL ? count - it.at : VL;
+        vf theirs;
+        group(&it, rows, square, &norm);
+        theirs = inside(norm, c);
+        for (size_t q = 0; q < rows; q++) {
+            vf under = vf_mul(mine[q], theirs), u = vf_div(vf_mul(twice, square[q]), under);
+            u = vf_pick(vf_eq(under, vf_zero()), vf_set1(INFINITY), u);
+            vf_store_n(out + q * count + it.at, vf_mul(root, arccosh1p(u)), n);
+        }
+    }
+}
+
+static void poincare(const float *points, size_t rows, const float *others, size_t count, size_t dim, float c,
+                     float *out)
+{
+    if (rows == MANY)
+        poincare_rows(points, MANY, others, count, dim, c, out);
+    else
+        for (size_t q = 0; q < rows; q++)
+            poincare_rows(points + q * dim, 1, others, count, dim, c, out + q * count);
+}
+
+SIMD __attribute__((always_inline)) void lorentz_rows(const float *points, size_t rows, const float *others,
+                                                      size_t count, size_t dim, float c, float *out)
+{
+    struct near it = {points, others, dim, count, 0};
+    vf root = vf_set1(1.0f / sqrtf(c)), half = vf_set1(0.5f * c), square[MANY], norm;
+    for (; it.at < count; it.at += VL) {
+        size_t n = count - it.at < VL ? count - it.at : VL;
+        float times[VL];
+        for (size_t r = 0; r < VL; r++)
+            times[r] = others[(it.at + (r < n ? r : n - 1)) * dim];
+        group(&it, rows, square, &norm);
+        for (size_t q = 0; q < rows; q++) {
+            vf t = vf_sub(vf_set1(points[q * dim]), vf_load(times));
+            vf u = vf_mul(half, vf_fnma(vf_add(t, t), t, square[q]));
+            vf_store_n(out + q * count + it.at, vf_mul(root, arccosh1p(vf_max(vf_zero(), u))), n);
+        }
+    }
+}
+
+static void lorentz(const float *points, size_t rows, const float *others, size_t count, size_t dim, float c, float *out)
+{
+    if (rows == MANY)
+        lorentz_rows(points, MANY, others, count, dim, c, out);
+    else
+        for (size_t q = 0; q < rows; q++)
+            lorentz_rows(points + q * dim, 1, others, count, dim, c, out + q * count);
+}
+
+static void factors(const float *points, size_t count, size_t dim, float c, float *to)
+{
+    struct near it = {NULL, points, dim, count, 0};
+    vf norms[VL];
+    for (; it.at < count; it.at += VL) {
+        size_t n = count - it.at < VL ? count - it.at : VL;
+        vf left;
+        for (size_t first = 0; first < VL; first += STEP_ONE)
+            some(&it, 0, STEP_ONE, first, NULL, norms);
+        left = inside(sum_rows(norms), c);
+        left = vf_pick(vf_eq(left, vf_zero()), vf_set1(NAN), left);
+        vf_store_n(to + it.at, vf_div(vf_set1(2.0f), left), n);
+    }
+}
