@@ -39,7 +39,13 @@ SIMD vh vh_load_n(const int8_t *p, size_t n) { return _mm512_cvtepi8_epi16(_mm25
 SIMD vh vh_sub(vh a, vh b) { return _mm512_sub_epi16(a, b); }
 SIMD vs vs_zero(void) { return _mm512_setzero_si512(); }
 SIMD vs vs_add(vs sum, vh a, vh b) { return _mm512_dpwssd_epi32(sum, a, b); }
-SIMD uint32_t vs_sum(vs a) { return (uint32_t)_mm512_reduce_add_epi32(a); }
+SIMD uint32_t vs_sum(vs a) /* wraps, which _mm512_reduce_add_epi32 does not promise */
+{
+    __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
+    __m128i rest = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    rest = _mm_add_epi32(rest, _mm_shuffle_epi32(rest, 0x4e));
+    return (uint32_t)_mm_cvtsi128_si32(_mm_add_epi32(rest, _mm_shuffle_epi32(rest, 0xb1)));
+}
 
 #include "distances/floats_body.h"
 
