@@ -7,7 +7,7 @@
 enum {
     GN_SDPA_ROWS = 192,  /* most queries in a block */
     GN_SDPA_KEYS = 128,  /* keys of one visit; they begin at multiples of it, so that sums do not depend on the block */
-    GN_SDPA_ROW_KEYS = 1024, /* the same for queries done one by one */
+    GN_SDPA_ROW_KEYS = 512,  /* the same for queries done one by one */
     GN_SDPA_LANES = 64   /* most queries in a panel */
 };
 

@@ -198,7 +198,8 @@ SIMD void panel_softmax(const size_t wide, const struct panel *panel, float *sco
         most[j] = vf_pick(vf_eq(most[j], vf_set1(-INFINITY)), vf_zero(), most[j]);
         shrink = exp2_down(vf_sub(old, most[j]));
         vf_store(factor + j * VL, shrink);
-        sum[j] = vf_mul(vf_load(panel->sum + j * VL), shrink);
+        vf_store(panel->sum + j * VL, vf_mul(vf_load(panel->sum + j * VL), shrink));
+        sum[j] = vf_zero();
     }
     for (size_t n = 0; n < count; n++)
         for (size_t j = 0; j < wide; j++) {
@@ -207,7 +208,7 @@ SIMD void panel_softmax(const size_t wide, const struct panel *panel, float *sco
             sum[j] = vf_add(sum[j], weight);
         }
     for (size_t j = 0; j < wide; j++)
-        vf_store(panel->sum + j * VL, sum[j]);
+        vf_store(panel->sum + j * VL, vf_add(vf_load(panel->sum + j * VL), sum[j]));
 }
 
 static void panel_softmax_any(const struct panel *panel, float *scores, size_t count, float *factor)
@@ -227,13 +228,13 @@ static void panel_careful(const struct gn_sdpa_block *block, const struct panel 
     for (size_t c = 0; c < block->value_dim; c++)
         for (size_t lane = 0; lane < panel->wide * VL; lane += VL) {
             float *value = panel->values + c * PANEL + lane;
-            vf sum = vf_mul(vf_load(value), vf_load(factor + lane));
+            vf sum = vf_zero();
             for (size_t j = keys.begin; j < keys.end; j++) {
                 vf weight = vf_load(weights + (j - keys.begin) * PANEL + lane);
                 vf more = vf_fma(weight, vf_set1(block->v[j * block->v_row + c]), sum);
                 sum = vf_pick(vf_eq(weight, vf_zero()), sum, more);
             }
-            vf_store(value, sum);
+            vf_store(value, vf_fma(vf_load(value), vf_load(factor + lane), sum));
         }
 }
 

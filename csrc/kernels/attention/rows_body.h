@@ -102,8 +102,7 @@ SIMD void row_values(const size_t wide, const float *v, size_t step, const float
     vf even[4], odd[4];
     size_t j = 0;
     for (size_t c = 0; c < wide; c++) {
-        even[c] = vf_mul(vf_load(values + c * VL), vf_set1(factor));
-        odd[c] = vf_zero();
+        even[c] = odd[c] = vf_zero();
     }
     if (careful) {
         for (; j < count; j++)
@@ -121,18 +120,18 @@ SIMD void row_values(const size_t wide, const float *v, size_t step, const float
                 even[c] = vf_fma(vf_set1(weights[j]), vf_load(v + j * step + c * VL), even[c]);
     }
     for (size_t c = 0; c < wide; c++)
-        vf_store(values + c * VL, vf_add(even[c], odd[c]));
+        vf_store(values + c * VL, vf_fma(vf_load(values + c * VL), vf_set1(factor), vf_add(even[c], odd[c])));
 }
 
 /* The last columns, fewer than a vector. */
 static void row_values_tail(const float *v, size_t cols, size_t step, const float *weights, size_t count, float factor,
                             float *values)
 {
-    vf sum = vf_mul(vf_load(values), vf_set1(factor));
+    vf sum = vf_zero();
     for (size_t j = 0; j < count; j++)
         if (weights[j] != 0)
             sum = vf_fma(vf_set1(weights[j]), vf_load_n(v + j * step, cols), sum);
-    vf_store(values, sum);
+    vf_store(values, vf_fma(vf_load(values), vf_set1(factor), sum));
 }
 
 static void row_sum(const struct gn_sdpa_block *block, struct span keys, const float *weights, float factor,

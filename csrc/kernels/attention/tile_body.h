@@ -7,7 +7,8 @@
 enum { PANEL = VECTORS * VL };
 
 /* c[i][lane] = (factor ? c[i][lane] * factor[lane] : 0) + sum over n < count of a[i * ai + n * an] * b[n][lane];
- * rows of b and c are PANEL floats apart. */
+ * rows of b and c are PANEL floats apart. The new sum begins at 0 and is added as one: its roundings stay small beside
+ * those of one long sum. */
 SIMD void tile_product(const size_t tall, const size_t wide, const float *a, size_t ai, size_t an, const float *b,
                        size_t count, float *c, const float *factor)
 {
@@ -16,7 +17,7 @@ SIMD void tile_product(const size_t tall, const size_t wide, const float *a, siz
     for (size_t i = 0; i < tall; i++)
         SIMD_UNROLL
         for (size_t j = 0; j < wide; j++)
-            sum[i][j] = factor ? vf_mul(vf_load(c + i * PANEL + j * VL), vf_load(factor + j * VL)) : vf_zero();
+            sum[i][j] = vf_zero();
     for (size_t n = 0; n < count; n++, a += an, b += PANEL) {
         SIMD_UNROLL
         for (size_t j = 0; j < wide; j++)
@@ -32,8 +33,10 @@ SIMD void tile_product(const size_t tall, const size_t wide, const float *a, siz
     SIMD_UNROLL
     for (size_t i = 0; i < tall; i++)
         SIMD_UNROLL
-        for (size_t j = 0; j < wide; j++)
-            vf_store(c + i * PANEL + j * VL, sum[i][j]);
+        for (size_t j = 0; j < wide; j++) {
+            float *to = c + i * PANEL + j * VL;
+            vf_store(to, factor ? vf_fma(vf_load(to), vf_load(factor + j * VL), sum[i][j]) : sum[i][j]);
+        }
 }
 
 /* Scores: a is keys, rows `step` apart. Values: a is values, columns adjacent, keys `step` apart. */
