@@ -91,9 +91,10 @@ static void test_product(void)
 
 static void test_sizes(void)
 {
-    static const size_t some[][4] = {{1, 0, 4, 4},    {0, 5, 4, 4},    {3, 4, 0, 4},     {1, 1, 1, 1},
-                                     {16, 16, 32, 32}, {17, 31, 33, 31}, {7, 32, 32, 64}, {33, 33, 31, 33}, {97, 65, 64, 64},
-                                     {3, 129, 16, 65},                                      {40, 257, 8, 8}, {2, 256, 96, 1}, {15, 127, 8, 8}};
+    static const size_t some[][4] = {{1, 0, 4, 4},     {0, 5, 4, 4},     {3, 4, 0, 4},     {1, 1, 1, 1},
+                                     {16, 16, 32, 32}, {17, 31, 33, 31}, {7, 32, 32, 64},  {33, 33, 31, 33},
+                                     {40, 257, 8, 8},  {97, 65, 64, 64}, {3, 129, 16, 65}, {2, 256, 96, 1},
+                                     {15, 127, 8, 8}};
     check_sizes(&way, some, sizeof some / sizeof some[0]);
     for (size_t n = 0; n <= 67; n += type_now == GN_SDPA_BF16 ? 1 : 3) {
         const size_t one[][4] = {{n, n, 5, 6}, {1, 3, n, n}};
@@ -108,9 +109,11 @@ static void all(int type)
     check_groups(&way);
     check_hidden(&way);
     check_threads(&way);
-    struct halves_case it = case_new(1, 1, 1, 16, 512, 64, 64, 0);
+    struct halves_case it = case_new(1, 1, 1, 64, 512, 64, 64, 0);
     case_run(&way, &it, NULL);
-    CHECK(check_rows(&it) < (type == GN_SDPA_BF16 ? 2e-3 : 5e-6)); /* what the header promises from 256 keys on */
+    double worst = check_rows(&it);
+    printf("tiles: largest error of %s at 512 keys %.2g\n", type == GN_SDPA_BF16 ? "bf16" : "f32x3", worst);
+    CHECK(worst < (type == GN_SDPA_BF16 ? 2e-3 : 5e-6)); /* what the header promises from 256 keys on */
     case_free(&it);
 }
 

@@ -25,16 +25,16 @@ static const struct gn_halves_ops *const levels[GN_ISA_COUNT][2] = {
 };
 
 /* NULL: by gn_sdpa. Few keys are not worth two planes, and average fewer of their errors. */
-static const struct gn_halves_ops *unit_of(int type, size_t keys)
+static const struct gn_halves_ops *unit_of(int level, int type, size_t keys)
 {
     if (type == GN_SDPA_F16 || (type == GN_SDPA_F32X3 && keys < F32X3_KEYS_MIN))
         return NULL;
-    return levels[gn_isa_level][type == GN_SDPA_F32X3];
+    return levels[level][type == GN_SDPA_F32X3];
 }
 
 int gn_sdpa_typed_native(int type)
 {
-    return type >= 0 && type < GN_SDPA_TYPE_COUNT && unit_of(type, SIZE_MAX) != NULL;
+    return type >= 0 && type < GN_SDPA_TYPE_COUNT && unit_of(gn_isa_level, type, SIZE_MAX) != NULL;
 }
 
 /* Products and sums of bytes that become SIZE_MAX and stay it. */
@@ -246,30 +246,37 @@ static int run_floats(int half, const struct gn_halves_job *job, void *scratch, 
     return status;
 }
 
+/* The most of any level of this machine: a level may be forced between this and the call. */
 size_t gn_sdpa_typed_scratch(int type, const struct gn_sdpa *shape, int threads)
 {
+    struct float_run run = {.is = shape};
+    size_t most;
     if (!shape || threads < 1 || type < 0 || type >= GN_SDPA_TYPE_COUNT)
         return SIZE_MAX;
-    if (unit_of(type, shape->keys)) {
+    most = gn_sdpa_scratch(shape, threads);
+    if (type != GN_SDPA_F32X3)
+        most = plus(lay_floats(&run, NULL), most);
+    for (int level = 0; level < GN_ISA_COUNT; level++) {
+        const struct gn_halves_ops *ops = unit_of(level, type, shape->keys);
         struct gn_halves_job job = {.is = shape, .planes = type == GN_SDPA_F32X3 ? 2 : 1};
-        return lay(&job, unit_of(type, shape->keys), threads, NULL);
+        size_t bytes = ops && (gn_isa_has(level) || level == gn_isa_level) ? lay(&job, ops, threads, NULL) : 0;
+        most = bytes > most ? bytes : most;
     }
-    if (type == GN_SDPA_F32X3)
-        return gn_sdpa_scratch(shape, threads);
-    struct float_run run = {.is = shape};
-    return plus(lay_floats(&run, NULL), gn_sdpa_scratch(shape, threads));
+    return most;
 }
 
 static int run_type(int type, struct gn_halves_job *job, void *scratch, gn_pool *pool)
 {
     const struct gn_sdpa *is = job->is;
+    const struct gn_halves_ops *ops;
     size_t element = type == GN_SDPA_F32X3 ? sizeof(float) : sizeof(uint16_t);
     int status = gn_sdpa_check(is, job->q, job->k, job->v, job->mask, job->bias, job->out, element);
     if (status || !is->batch || !is->heads || !is->queries || !is->value_dim)
         return status;
     job->planes = type == GN_SDPA_F32X3 ? 2 : 1;
-    if (unit_of(type, is->keys))
-        return run_native(job, unit_of(type, is->keys), scratch, pool);
+    ops = unit_of(gn_isa_level, type, is->keys);
+    if (ops)
+        return run_native(job, ops, scratch, pool);
     if (type == GN_SDPA_F32X3)
         return gn_sdpa(is, job->q, job->k, job->v, job->mask, job->bias, job->out, scratch, pool);
     return run_floats(type == GN_SDPA_BF16 ? GN_BF16 : GN_F16, job, scratch, pool);

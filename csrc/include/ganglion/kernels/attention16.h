@@ -21,7 +21,7 @@
 // <cdef>
 enum gn_sdpa_type { GN_SDPA_BF16 = 0, GN_SDPA_F16 = 1, GN_SDPA_F32X3 = 2, GN_SDPA_TYPE_COUNT = 3 };
 
-/* Bytes of scratch for that type, shape and number of threads on the active level; SIZE_MAX: too large, no such type. */
+/* Bytes of scratch for that type, shape and number of threads, on any level; SIZE_MAX: too large, no such type. */
 size_t gn_sdpa_typed_scratch(int type, const struct gn_sdpa *shape, int threads);
 
 /* Whether the active level multiplies that type by units of its own (1), or as gn_sdpa does (0). */
