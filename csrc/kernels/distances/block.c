@@ -218,7 +218,9 @@ static void bit_scores(const struct gn_block *it, int worker, size_t i, size_t r
     const uint8_t *queries = (const uint8_t *)it->queries + (it->first + i) * it->dim;
     const uint8_t *keys = (const uint8_t *)it->keys + at * it->dim;
     const uint32_t *ones = worker_of(it, worker).key_ones;
-    if (it->metric == GN_METRIC_HAMMING)
+    if (it->metric == GN_METRIC_HAMMING && rows == 1)
+        (it->far ? ops->hamming_far : ops->hamming)(queries, keys, n, it->dim, it->dim, (uint32_t *)(void *)out);
+    else if (it->metric == GN_METRIC_HAMMING)
         ops->hamming_tile(queries, rows, it->dim, keys, n, it->dim, it->dim, (uint32_t *)(void *)out, stride);
     for (size_t r = 0; r < rows; r++) {
         float *to = out + r * stride;
