@@ -21,8 +21,8 @@ static int emulated_level = GN_ISA_SAPPHIRE;
 #include "attention/halves.c"
 
 #define GN_TILES_EMULATED
-#include "attention/tiles.h"
 #include "halves_check.h"
+#include "tiles_emulated.h"
 
 static int run_bf16(const struct gn_sdpa *shape, const void *q, const void *k, const void *v, const uint8_t *mask,
                     const float *bias, void *out, void *scratch, gn_pool *pool)

@@ -1,10 +1,10 @@
-/* The AMX instructions that the sapphire level uses, and the same in plain C for machines without tiles.
+/* The AMX instructions that the sapphire level uses.
  *
  * Owns: the layout of the tile configuration, and the only inline assembly of this family. Written as assembly and not
  * with the compilers' intrinsics because those tell the compiler nothing of the memory they read: gcc may then move or
  * drop the stores that fill a tile's source. Every instruction here is a barrier to memory accesses.
  *
- * With -DGN_TILES_EMULATED the same names are C functions that follow the Operation sections of Intel's Software
+ * With GN_TILES_EMULATED defined the same names come from csrc/tests/tiles_emulated.h: C functions that follow the Operation sections of Intel's Software
  * Developer's Manual (volume 2, LDTILECFG, TILELOADD, TILESTORED, TILEZERO, TDPBF16PS), refuse by abort() what the
  * processor refuses by #GP or #UD, and keep one set of tiles per thread as the processor does. Only tests define it.
  *
@@ -54,7 +54,5 @@ static inline __attribute__((unused)) struct gn_tile_config gn_tile_full(void)
                      : "memory")
 /* C += A B. In AT&T order the last operand is C and the one before it A. */
 #define GN_TILE_DOT(c, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::: "memory")
-#else
-#include "attention/tiles_emulated.h"
 #endif
 #endif

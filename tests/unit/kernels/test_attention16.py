@@ -53,7 +53,7 @@ def test_float16_follows_float64_and_stays_float16() -> None:
 
 
 def test_bfloat16_of_torch_comes_back_as_torch() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed")
     q, k, v = (torch.from_numpy(normal(3, 70, 48, seed=s)).bfloat16() for s in (1, 2, 3))
     wide = [x.float().numpy() for x in (q, k, v)]
     for causal in (False, True):
@@ -69,7 +69,7 @@ def test_bfloat16_of_torch_comes_back_as_torch() -> None:
 
 
 def test_bfloat16_of_another_library_comes_back_as_its_own() -> None:
-    ml_dtypes = pytest.importorskip("ml_dtypes")
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed")
     q = normal(20, 16).astype(ml_dtypes.bfloat16)
     got = attention.sdpa(q, q, q)
     assert got.dtype == q.dtype
@@ -130,7 +130,7 @@ def test_what_is_wrong_names_its_argument() -> None:
 
 
 def test_every_level_stays_within_the_same_bound() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed")
     q, k, v = (torch.from_numpy(normal(50, 40, seed=s)).bfloat16() for s in (1, 2, 3))
     want = exact(*(x.float().numpy() for x in (q, k, v)))
     active = lib.gn_isa_active()

@@ -1,6 +1,8 @@
-/* The tile instructions in plain C, for tests: see tiles.h. */
-#ifndef GN_ATTENTION_TILES_EMULATED_H
-#define GN_ATTENTION_TILES_EMULATED_H
+/* The tile instructions in plain C, for tests: see kernels/attention/tiles.h. */
+#ifndef GN_TESTS_TILES_EMULATED_H
+#define GN_TESTS_TILES_EMULATED_H
+#include "attention/tiles.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
