@@ -229,8 +229,8 @@ def _lorentz(
     for found, name in ((f, "features"), (q, "query")):
         if found is not None and not np.isfinite(found).all():
             raise ValueError(f"{name}: an entry is not finite")
-    _range(radius, "radius", 0, 50, above=True)
-    middle = _range(radius / 2 if query_radius is None else query_radius, "query_radius", 0, 50)
+    _range(radius, "radius", 0, 30, above=True)
+    middle = _range(radius / 2 if query_radius is None else query_radius, "query_radius", 0, 30)
     _range(temperature, "temperature", 1e-38, _MOST)
     scalars = (pointer(f), f.shape[1], at(q), radius, middle, temperature)
     return _score("lorentz", lib.gn_dag_lorentz, graph, [f, q], scalars, out, (), f.shape[1])
@@ -244,7 +244,7 @@ def lorentz(
 
     A node lies in the direction of its features (float32 [nodes, width], finite), radius * (depth + 1) / levels from
     the origin. Distances are to the point in the direction of query (float32 [width]) at query_radius (None: half of
-    radius), or to the nodes' Lorentz centroid (Law et al., ICML 2019). radius in 0..50, not 0.
+    radius), or to the nodes' Lorentz centroid (Law et al., ICML 2019). radius in 0..30, not 0.
     """
     return _lorentz(starts, targets, features, query, radius, query_radius, temperature, out).run()
 

@@ -184,13 +184,14 @@ static size_t least_star(const struct gn_cut_state *it)
     return least;
 }
 
-static int after_heavier(struct gn_cut_state *it, int32_t u, int32_t v, double by, void *scratch)
+static int after_heavier(struct gn_cut_state *it, int32_t u, int32_t v, double from, double to, void *scratch)
 {
     double old = it->header->value;
     size_t star;
     if (it->side[u] == it->side[v])
         return GN_CUT_KEPT;
-    change_value(it->header, by);
+    change_value(it->header, to);
+    change_value(it->header, -from);
     star = least_star(it);
     if (it->degrees[star] < it->header->value)
         take_star(it, star);
@@ -200,11 +201,12 @@ static int after_heavier(struct gn_cut_state *it, int32_t u, int32_t v, double b
     return GN_CUT_SEARCH;
 }
 
-static int after_lighter(struct gn_cut_state *it, int32_t u, int32_t v, double by)
+static int after_lighter(struct gn_cut_state *it, int32_t u, int32_t v, double from, double to)
 {
     double found;
     if (it->side[u] != it->side[v]) {
-        change_value(it->header, by);
+        change_value(it->header, to);
+        change_value(it->header, -from); /* one after the other: their difference would be rounded */
         if (it->header->value < 0) /* rounding alone */
             set_value(it->header, 0);
         return GN_CUT_KEPT;
@@ -239,7 +241,7 @@ int gn_cut_set(void *state, size_t u, size_t v, double weight, int *work, void *
     if (weight != old) {
         weigh_node(&it, a);
         weigh_node(&it, b);
-        took = weight > old ? after_heavier(&it, a, b, weight - old, scratch) : after_lighter(&it, a, b, weight - old);
+        took = weight > old ? after_heavier(&it, a, b, old, weight, scratch) : after_lighter(&it, a, b, old, weight);
     }
     if (work)
         *work = took;

@@ -8,6 +8,9 @@
 #include <float.h>
 #include <math.h>
 
+/* Beyond, the rounding of a direction (2^-53 of its length) moves a point further than it is from the edge. */
+#define GN_LORENTZ_RADIUS_MAX 30
+
 struct lorentz {
     struct gn_dag dag;
     const float *features;
@@ -93,9 +96,9 @@ static void centroid(struct lorentz *it)
 
 static void aim(struct lorentz *it, const float *query, float query_radius)
 {
-    double length = length_of(query, it->width);
+    double length = length_of(query, it->width), by = length > 0 ? 1 / length : 0; /* rounded as a node's, in apart */
     for (size_t i = 0; i < it->width; i++)
-        it->to[i] = length > 0 ? (double)query[i] / length : 0;
+        it->to[i] = (double)query[i] * by;
     it->to_radius = length > 0 ? query_radius : 0;
 }
 
@@ -110,7 +113,7 @@ static int lorentz_values(const struct lorentz *it, const float *query, float qu
     if (gn_dag_over(&it->dag, scores, it->features, all * sizeof(float)) ||
         gn_dag_over(&it->dag, scores, query, it->width * sizeof(float)))
         return GN_K_OVERLAP;
-    if (!(it->radius > 0 && it->radius <= 50) || !(query_radius >= 0 && query_radius <= 50) ||
+    if (!(it->radius > 0 && it->radius <= GN_LORENTZ_RADIUS_MAX) || !(query_radius >= 0 && query_radius <= GN_LORENTZ_RADIUS_MAX) ||
         !(temperature > 0 && isfinite(temperature)))
         return GN_K_VALUE;
     return all_finite(it->features, all) && (!query || all_finite(query, it->width)) ? GN_K_OK : GN_K_VALUE;

@@ -93,7 +93,7 @@ int gn_dag_parallel_branch(const int32_t *starts, const int32_t *targets, size_t
 /* Points on the hyperboloid: the direction of a node's features[nodes, width], at the distance radius * (depth + 1) /
  * levels from the origin (features of length 0: the origin). Scores are proportional to e^(-distance / temperature) to
  * the point in the direction of query[width] at query_radius; query NULL: to the nodes' Lorentz centroid (Law et al.,
- * ICML 2019, eq. 10). 0 < radius <= 50, 0 <= query_radius <= 50, temperature > 0. Also GN_K_VALUE: a feature or query
+ * ICML 2019, eq. 10). 0 < radius <= 30, 0 <= query_radius <= 30, temperature > 0. Also GN_K_VALUE: a feature or query
  * that is not finite. O(nodes width + edges). */
 int gn_dag_lorentz(const int32_t *starts, const int32_t *targets, size_t nodes, size_t edges, const float *features,
                    size_t width, const float *query, float radius, float query_radius, float temperature,
