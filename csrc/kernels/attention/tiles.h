@@ -4,9 +4,10 @@
  * with the compilers' intrinsics because those tell the compiler nothing of the memory they read: gcc may then move or
  * drop the stores that fill a tile's source. Every instruction here is a barrier to memory accesses.
  *
- * With GN_TILES_EMULATED defined the same names come from csrc/tests/tiles_emulated.h: C functions that follow the Operation sections of Intel's Software
- * Developer's Manual (volume 2, LDTILECFG, TILELOADD, TILESTORED, TILEZERO, TDPBF16PS), refuse by abort() what the
- * processor refuses by #GP or #UD, and keep one set of tiles per thread as the processor does. Only tests define it.
+ * With GN_TILES_EMULATED defined the same names come from csrc/tests/tiles_emulated.h: C functions that follow the
+ * Operation sections of Intel's Software Developer's Manual (volume 2, LDTILECFG, TILELOADD, TILESTORED, TILEZERO,
+ * TDPBF16PS), refuse by abort() what the processor refuses by #GP or #UD, and keep one set of tiles per thread as the
+ * processor does. Only tests define it.
  *
  * Tile numbers are literals 0..7. Shapes: TDPBF16PS adds to C[rows m][n floats] the product of A[m][k pairs of bf16]
  * and B[k rows][n pairs]: row k of B holds, for each column, the two elements 2k and 2k + 1 that meet that pair of A.
