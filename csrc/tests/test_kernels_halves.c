@@ -130,6 +130,6 @@ int main(void)
             all(type);
     }
     CHECK(gn_isa_force(best) == GN_K_OK);
-    puts("halves: ok");
+    puts("test_kernels_halves: ok");
     return 0;
 }

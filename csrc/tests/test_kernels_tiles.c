@@ -112,7 +112,7 @@ static void all(int type)
     struct halves_case it = case_new(1, 1, 1, 64, 512, 64, 64, 0);
     case_run(&way, &it, NULL);
     double worst = check_rows(&it);
-    printf("tiles: largest error of %s at 512 keys %.2g\n", type == GN_SDPA_BF16 ? "bf16" : "f32x3", worst);
+    printf("test_kernels_tiles: largest error of %s at 512 keys %.2g\n", type == GN_SDPA_BF16 ? "bf16" : "f32x3", worst);
     CHECK(worst < (type == GN_SDPA_BF16 ? 2e-3 : 5e-6)); /* what the header promises from 256 keys on */
     case_free(&it);
 }
@@ -124,9 +124,9 @@ int main(void)
     if (gn_isa_has(GN_ISA_GENOA)) {
         all(GN_SDPA_BF16);
         all(GN_SDPA_F32X3);
-        puts("tiles: ok");
+        puts("test_kernels_tiles: ok");
     } else {
-        puts("tiles: the emulation only, this machine has no AVX512_BF16");
+        puts("test_kernels_tiles: the emulation only, this machine has no AVX512_BF16");
     }
     return 0;
 }
@@ -138,7 +138,7 @@ int main(void)
 #include <stdio.h>
 int main(void)
 {
-    puts("tiles: only on x86-64");
+    puts("test_kernels_tiles: only on x86-64");
     return 0;
 }
 #endif
