@@ -53,6 +53,7 @@ __all__ = [
 _NULL = ffi.NULL
 _SIZE_MAX = 2 ** (8 * ffi.sizeof("size_t")) - 1
 _BOOL = np.dtype(np.bool_)
+_F32_MAX = float(np.finfo(np.float32).max)
 _FLOATS = ffi.typeof("float[]")
 _from_buffer, _empty, _sdpa = ffi.from_buffer, np.empty, lib.gn_sdpa
 Shape = tuple[int, ...]
@@ -219,9 +220,9 @@ def bind_block_sparse(
     out: Any = None,
     threads: int | Pool = 1,
 ) -> Bound[Array]:
-    """`block_sparse` of these arrays, to call many times; the layout is taken as it is now when it is a matrix."""
+    """`block_sparse` of these arrays, to call many times; the layout stays what it is now."""
     arguments, result, size, keep = _checked(q, k, v, mask, bias, causal, scale, out, threads)
-    starts, columns = _layout(layout, block, q, k)
+    starts, columns = (part.copy() for part in _layout(layout, block, q, k))
     rule = (arguments[0], block, pointer(starts), pointer(columns), *arguments[1:])
     return Bound("layout", threads, lib.gn_sdpa_blocks, (*rule, _room(size)), result, keep)
 
@@ -293,7 +294,7 @@ def _plan(
         raise ValueError(f"v: shape {v}, not {k[:-1]} and columns as k has it")
     if scale is None:
         scale = 1 / math.sqrt(dim) if dim else 1.0
-    elif not math.isfinite(np.float32(scale)):
+    elif not abs(scale) <= _F32_MAX:
         raise ValueError(f"scale: {scale} is not finite in float32")
     shape = ffi.new("struct gn_sdpa *")
     shape.batch, shape.heads, shape.kv_heads = batch, heads, kv_heads
@@ -379,7 +380,7 @@ def _planned(
     mask_shape = bias_shape = None
     inputs: tuple[Array, ...] = (q, k, v)
     if mask is not None:
-        mask = _mask(mask)
+        mask = _flags(mask, "mask")
         masked, mask_shape, inputs = pointer(mask), mask.shape, (*inputs, mask)
     if bias is not None:
         bias = array(bias, "bias", F32)
@@ -388,11 +389,12 @@ def _planned(
     return (plan.shape, pointer(q), pointer(k), pointer(v), masked, added), inputs, plan
 
 
-def _mask(value: Any) -> Array:
+def _flags(value: Any, name: str) -> Array:
+    """A dense array of bool or uint8, as uint8."""
     if type(value) is not np.ndarray or value.dtype != _BOOL:
-        value = array(value, "mask", _BOOL) if _is_bool(value) else array(value, "mask", U8)
-    if not value.flags.c_contiguous:
-        raise ValueError("mask: not dense and row-major")
+        value = array(value, name, _BOOL if _is_bool(value) else U8)
+    if not value.ndim or not value.flags.c_contiguous:
+        raise ValueError(f"{name}: not dense and row-major, or no array")
     found: Array = value.view(U8)
     return found
 
@@ -427,7 +429,7 @@ def _layout(layout: Any, block: int, q: Any, k: Any) -> tuple[Array, Array]:
         if int(starts.max()) > columns.size:
             raise ValueError(f"layout: a start is beyond the {columns.size} columns")
         return starts, columns
-    seen = _mask(layout)
+    seen = _flags(layout, "layout")
     if seen.shape != (rows, cols):
         raise ValueError(f"layout: shape {seen.shape}, not {(rows, cols)}")
     starts = np.zeros(rows + 1, U32)

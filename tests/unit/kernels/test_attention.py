@@ -89,7 +89,7 @@ def test_one_query_is_within_1e_6_too(level: str) -> None:
 @cache
 def large_logits() -> tuple[list[tuple[Any, ...]], float]:
     """Inputs with logits of 100 and more beside their float64 results, and torch's largest error on them."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed")
     trials, gaps = [], []
     for seed in range(4):
         q, k, v = inputs(512, 512, seed=seed)
