@@ -175,12 +175,14 @@ static void stays_bounded(void)
         struct problem p = problem_new(1, 3000, 2, 4, 1, 1);
         memcpy(p.of[A].data, a_log, sizeof a_log);
         memset(p.of[BEGUN].data, 0, 4 * p.sizes[BEGUN]);
+        for (size_t i = 0; i < p.sizes[BIAS]; i++)
+            at(&p.of[BIAS])[i] = 2; /* dt = ln(1 + e) = 1.32 at most */
         for (size_t i = 0; i < p.sizes[X]; i++)
             at(&p.of[X])[i] = 1, at(&p.of[DELTA])[i] = i % 7 ? -1 : -200; /* dt is 0 at times */
         for (size_t i = 0; i < p.sizes[B]; i++)
             at(&p.of[B])[i] = 1;
         run(&p, NULL);
-        for (size_t i = 0; i < p.sizes[STATE]; i++) /* without decay the sum of dt: 3000 steps of at most 1.6 */
+        for (size_t i = 0; i < p.sizes[STATE]; i++) /* without decay the sum of dt: 3000 steps of at most 1.32 */
             CHECK(fabsf(at(&p.of[STATE])[i]) <= 4800);
         for (size_t c = 0; c < 2; c++)
             for (size_t n = 0; n < 4; n++)
