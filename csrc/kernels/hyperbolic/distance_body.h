@@ -57,8 +57,26 @@ SIMD __attribute__((always_inline)) void group(const struct near *it, size_t row
         square[q] = sum_rows(squares[q]);
 }
 
-/* arccosh(1 + u); two roots because u (u + 2) may overflow. */
-SIMD vf arccosh1p(vf u) { return vf_log1p(vf_add(u, vf_mul(vf_sqrt(u), vf_sqrt(vf_add(u, vf_set1(2.0f)))))); }
+/* arccosh(1 + u) = ln(1 + x), x = u + sqrt(u (u + 2)). What 1 + x rounds off is put back where it shows: below 1, and
+ * 1 - x stands for 1 / (1 + x) there, which is near enough for a correction. */
+SIMD vf arccosh1p(vf u)
+{
+    vf root = vf_sqrt(vf_mul(u, vf_add(u, vf_set1(2.0f)))), x, w, lost;
+    x = vf_add(u, vf_pick(vf_lt(vf_set1(1e18f), u), u, root)); /* u (u + 2) may overflow */
+    w = vf_add(vf_set1(1.0f), x);
+    lost = vf_mul(vf_sub(x, vf_sub(w, vf_set1(1.0f))), vf_sub(vf_set1(1.0f), x));
+    return vf_add(vf_log(w), vf_pick(vf_lt(x, vf_set1(1.0f)), lost, vf_zero()));
+}
+
+/* u becomes root * arccosh(1 + u). A pass of its own, so that the chain of root, quotient and logarithm is done for
+ * several u at a time and not once behind each group's sums. */
+static void finish(float *u, size_t n, float root)
+{
+    for (size_t i = 0; i < n; i += VL) {
+        size_t lanes = n - i < VL ? n - i : VL;
+        vf_store_n(u + i, vf_mul(vf_set1(root), arccosh1p(vf_load_n(u + i, lanes))), lanes);
+    }
+}
 
 /* 1 - c |p|^2 from |p|^2: NaN outside the ball. */
 SIMD vf inside(vf square, float c)
@@ -81,7 +99,7 @@ SIMD __attribute__((always_inline)) void poincare_rows(const float *points, size
                                                        size_t count, size_t dim, float c, float *out)
 {
     struct near it = {points, others, dim, count, 0};
-    vf root = vf_set1(1.0f / sqrtf(c)), twice = vf_set1(2.0f * c), mine[MANY], square[MANY], norm;
+    vf twice = vf_set1(2.0f * c), mine[MANY], square[MANY], norm;
     for (size_t q = 0; q < rows; q++)
         mine[q] = vf_set1(inside_one(points + q * dim, dim, c));
     for (; it.at < count; it.at += VL) {
@@ -92,7 +110,7 @@ SIMD __attribute__((always_inline)) void poincare_rows(const float *points, size
         for (size_t q = 0; q < rows; q++) {
             vf under = vf_mul(mine[q], theirs), u = vf_div(vf_mul(twice, square[q]), under);
             u = vf_pick(vf_eq(under, vf_zero()), vf_set1(INFINITY), u);
-            vf_store_n(out + q * count + it.at, vf_mul(root, arccosh1p(u)), n);
+            vf_store_n(out + q * count + it.at, u, n);
         }
     }
 }
@@ -105,13 +123,14 @@ static void poincare(const float *points, size_t rows, const float *others, size
     else
         for (size_t q = 0; q < rows; q++)
             poincare_rows(points + q * dim, 1, others, count, dim, c, out + q * count);
+    finish(out, rows * count, 1.0f / sqrtf(c));
 }
 
 SIMD __attribute__((always_inline)) void lorentz_rows(const float *points, size_t rows, const float *others,
                                                       size_t count, size_t dim, float c, float *out)
 {
     struct near it = {points, others, dim, count, 0};
-    vf root = vf_set1(1.0f / sqrtf(c)), half = vf_set1(0.5f * c), square[MANY], norm;
+    vf half = vf_set1(0.5f * c), square[MANY], norm;
     for (; it.at < count; it.at += VL) {
         size_t n = count - it.at < VL ? count - it.at : VL;
         float times[VL];
@@ -121,7 +140,7 @@ SIMD __attribute__((always_inline)) void lorentz_rows(const float *points, size_
         for (size_t q = 0; q < rows; q++) {
             vf t = vf_sub(vf_set1(points[q * dim]), vf_load(times));
             vf u = vf_mul(half, vf_fnma(vf_add(t, t), t, square[q]));
-            vf_store_n(out + q * count + it.at, vf_mul(root, arccosh1p(vf_max(vf_zero(), u))), n);
+            vf_store_n(out + q * count + it.at, vf_max(vf_zero(), u), n);
         }
     }
 }
@@ -133,6 +152,7 @@ static void lorentz(const float *points, size_t rows, const float *others, size_
     else
         for (size_t q = 0; q < rows; q++)
             lorentz_rows(points + q * dim, 1, others, count, dim, c, out + q * count);
+    finish(out, rows * count, 1.0f / sqrtf(c));
 }
 
 static void factors(const float *points, size_t count, size_t dim, float c, float *to)

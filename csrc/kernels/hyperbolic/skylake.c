@@ -6,7 +6,7 @@
 #include "simd/math.h"
 
 /* Others in work at once for one point and for many; vectors of a sum's columns. */
-enum { STEP_ONE = 8, STEP_MANY = 4, COMBINE = 4 };
+enum { STEP_ONE = 4, STEP_MANY = 4, COMBINE = 4 };
 
 /* Four rows to one register: in each 128 bits, the four rows' sums over those bits. */
 SIMD vf sum_four(const vf *r)
