@@ -203,6 +203,73 @@ static void adversarial(void)
     free(s);
 }
 
+/* One query over packed keys in double: weights, then the floats' sum and the votes. */
+static void look_up(const uint64_t *q, const uint64_t *keys, size_t n, size_t bits, const float *v, size_t width,
+                    const uint64_t *votes, double beta, double *out, uint8_t *vote)
+{
+    size_t words = gn_hv_words(bits);
+    double *p = room(n * sizeof *p), sum = 0;
+    for (size_t j = 0; j < n; j++) {
+        size_t apart = 0;
+        for (size_t i = 0; i < bits; i++)
+            apart += (q[i / 64] ^ keys[j * words + i / 64]) >> i % 64 & 1;
+        sum += p[j] = exp(beta * (1 - 2.0 * (double)apart / (double)bits));
+    }
+    for (size_t c = 0; c < width; c++) {
+        out[c] = 0;
+        for (size_t j = 0; j < n; j++)
+            out[c] += p[j] / sum * v[j * width + c];
+    }
+    for (size_t i = 0; i < bits; i++) {
+        double yes = 0;
+        for (size_t j = 0; j < n; j++)
+            yes += (votes[j * words + i / 64] >> i % 64 & 1) ? p[j] / sum : 0;
+        vote[i] = fabs(yes - 0.5) < 1e-5 ? 2 : yes > 0.5; /* 2: too close to call */
+    }
+    free(p);
+}
+
+static void hypervectors(void)
+{
+    static const size_t bits_of[] = {1, 63, 64, 65, 700, 1000}, n_of[] = {1, 2, 7, 40, 530};
+    EACH(b, bits_of)
+    EACH(c, n_of) {
+        size_t bits = bits_of[b], n = n_of[c], m = 3, width = 1 + b * 7, words = gn_hv_words(bits);
+        struct guarded keys = guarded_new(n * words * 8, 0), values = guarded_new(n * width * 4, 0);
+        struct guarded votes = guarded_new(n * words * 8, 0), q = guarded_new(m * words * 8, 0);
+        struct guarded out = guarded_new(m * width * 4, 0), voted = guarded_new(m * words * 8, 0);
+        struct guarded scratch = guarded_new(gn_hdc_vote_scratch(m, n), 0);
+        uint64_t *k = (uint64_t *)keys.data, *w = (uint64_t *)votes.data, *a = (uint64_t *)voted.data;
+        double want[64];
+        uint8_t vote[1000];
+        uint32_t best[3];
+        float weight[3];
+        fill_normal((float *)values.data, n * width);
+        for (size_t i = 0; i < n * words; i++)
+            k[i] = random_u64(), w[i] = random_u64();
+        for (size_t i = 0; i < m * words; i++)
+            ((uint64_t *)q.data)[i] = i < words ? k[i] : random_u64();
+        for (int level = GN_ISA_SERIAL; level < GN_ISA_COUNT; level++) {
+            if (gn_isa_force(level) != GN_K_OK)
+                continue;
+            CHECK(gn_hdc_attention((uint64_t *)q.data, m, k, n, bits, (float *)values.data, width, 8, (float *)out.data,
+                                   best, weight, NULL) == GN_K_OK);
+            CHECK(gn_hdc_vote((uint64_t *)q.data, m, k, w, n, bits, 8, a, scratch.data, NULL) == GN_K_OK);
+            CHECK(bits < 100 || best[0] == 0);
+            for (size_t i = 0; i < m; i++) {
+                look_up((uint64_t *)q.data + i * words, k, n, bits, (float *)values.data, width, w, 8, want, vote);
+                for (size_t j = 0; j < width; j++)
+                    CHECK(fabs(want[j] - ((float *)out.data)[i * width + j]) < 4e-6);
+                for (size_t j = 0; j < bits; j++)
+                    CHECK(vote[j] == 2 || vote[j] == (a[i * words + j / 64] >> j % 64 & 1));
+                CHECK(bits % 64 == 0 || a[(i + 1) * words - 1] >> bits % 64 == 0);
+            }
+        }
+        guarded_free(&keys), guarded_free(&values), guarded_free(&votes), guarded_free(&q);
+        guarded_free(&out), guarded_free(&voted), guarded_free(&scratch);
+    }
+}
+
 static void refusals(void)
 {
     float x[8] = {1}, q[2] = {1}, o[2] = {5, 5}, w;
@@ -235,6 +302,16 @@ static void refusals(void)
     CHECK(GROUPS(offsets, 2, 1, 1, 2) == GN_K_VALUE && GROUPS(offsets, 2, 2, 1, 1) == GN_K_OK);
     CHECK(gn_hopfield_prototypes(x, 4, 2, falling, 2, o, NULL) == GN_K_VALUE);
     CHECK(gn_hopfield_prototypes(x, 4, 2, offsets, 2, x, NULL) == GN_K_OVERLAP);
+    uint64_t hv[4] = {1, 2, 3, 4}, packed[4];
+#define HDC(q, k, n, bits, v, beta, o) gn_hdc_attention(q, 1, k, n, bits, v, 2, beta, o, NULL, NULL, NULL)
+    CHECK(HDC(hv, hv, 4, 0, x, 1, o) == GN_K_SIZE && HDC(hv, hv, huge, 64, x, 1, o) == GN_K_SIZE);
+    CHECK(HDC(NULL, hv, 4, 64, x, 1, o) == GN_K_NULL && HDC(hv, NULL, 4, 64, x, 1, o) == GN_K_NULL);
+    CHECK(HDC(hv, hv, 4, 64, NULL, 1, o) == GN_K_NULL && HDC(hv, hv, 4, 64, x, 1, NULL) == GN_K_NULL);
+    CHECK(HDC(hv, hv, 4, 64, x, NAN, o) == GN_K_VALUE && HDC(hv, hv, 4, 64, x, 1, x) == GN_K_OVERLAP);
+    CHECK(HDC(hv, NULL, 0, 64, NULL, 1, o) == GN_K_OK && o[0] == 0 && o[1] == 0);
+    CHECK(gn_hdc_vote(hv, 1, hv, hv, 4, 64, 1, hv, s, NULL) == GN_K_OVERLAP);
+    CHECK(gn_hdc_vote(hv, 1, hv, hv, 4, 64, 1, packed, NULL, NULL) == GN_K_NULL);
+    CHECK(gn_hdc_vote(hv, 1, NULL, NULL, 0, 64, 1, packed, s, NULL) == GN_K_OK && packed[0] == 0);
     free(s);
 }
 
@@ -245,6 +322,7 @@ int main(void)
     recall();
     groups();
     adversarial();
+    hypervectors();
     refusals();
     gn_isa_force(gn_isa_best());
     printf("test_kernels_hopfield: ok\n");

@@ -17,6 +17,15 @@ SIMD void fold_accs(const vf *s, float *out)
 
 #include "hopfield/scan_body.h"
 
-const struct gn_hopfield_ops SIMD_NAME(gn_hopfield) = {scan, merge, scaled, row_dots, gap2};
+/* Lane i is true where bit i is 1. */
+SIMD vm lanes(uint64_t bits)
+{
+    vi of = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    return vf_eq(vf_from(vi_and(vi_set1((int32_t)bits), of)), vf_from(of));
+}
+
+#include "hopfield/vote_body.h"
+
+const struct gn_hopfield_ops SIMD_NAME(gn_hopfield) = {scan, absorb, merge, scaled, row_dots, gap2, vote, weights};
 #include "simd/end.h"
 #endif

@@ -15,6 +15,15 @@ SIMD void fold_accs(const vf *sums, float *out)
 
 #include "hopfield/scan_body.h"
 
-const struct gn_hopfield_ops SIMD_NAME(gn_hopfield) = {scan, merge, scaled, row_dots, gap2};
+/* Lane i is true where bit i is 1. */
+SIMD vm lanes(uint64_t bits)
+{
+    const uint32_t of[4] = {1, 2, 4, 8};
+    return vtstq_u32(vdupq_n_u32((uint32_t)bits), vld1q_u32(of));
+}
+
+#include "hopfield/vote_body.h"
+
+const struct gn_hopfield_ops SIMD_NAME(gn_hopfield) = {scan, absorb, merge, scaled, row_dots, gap2, vote, weights};
 #include "simd/end.h"
 #endif

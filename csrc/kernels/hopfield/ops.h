@@ -16,6 +16,9 @@ struct gn_hopfield_ops {
     /* Adds rows first..first+rows of the patterns to every slot; x is the row `first`. */
     void (*scan)(const float *x, size_t rows, size_t first, size_t d, float beta, struct gn_hopfield_slot *slots,
                  size_t count);
+    /* The same for one slot and `rows` scores that are there already, before beta. */
+    void (*absorb)(const float *x, size_t rows, size_t first, size_t d, float beta, const float *scores,
+                   struct gn_hopfield_slot *slot);
     /* into += from, both over the same query. */
     void (*merge)(struct gn_hopfield_slot *into, const struct gn_hopfield_slot *from, size_t d);
     /* out = (add ? out : 0) + scale * x */
@@ -24,6 +27,11 @@ struct gn_hopfield_ops {
     void (*dots)(const float *x, size_t rows, size_t d, const float *q, float *out);
     /* |a - b|^2 */
     float (*gap2)(const float *a, const float *b, size_t d);
+    /* sums[64 * words] += sum over rows of weight[row] for each bit that is 1 in words[row * stride..+words), words <= 8,
+     * in the order of the rows. Weights of 0 are passed over. */
+    void (*vote)(const uint64_t *rows, size_t n, size_t stride, size_t words, const float *weight, float *sums);
+    /* In place: scores to e^(beta (score - top)). */
+    void (*weights)(float *scores, size_t n, float beta, float top);
 };
 
 extern const struct gn_hopfield_ops gn_hopfield_serial, gn_hopfield_haswell, gn_hopfield_skylake, gn_hopfield_neon;

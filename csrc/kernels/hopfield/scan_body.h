@@ -233,10 +233,13 @@ static void block_many(const float *x, size_t rows, size_t first, size_t d, floa
 
 /* width > d: the slot's acc is whole vectors. */
 static void block_one(const float *x, size_t rows, size_t first, size_t d, float beta, struct gn_hopfield_slot *slot,
-                      size_t width)
+                      size_t width, const float *given)
 {
     float scores[1][BLOCK_ROWS];
-    row_dots(x, rows, d, slot->query, scores[0]);
+    if (given)
+        memcpy(scores[0], given, rows * sizeof *given);
+    else
+        row_dots(x, rows, d, slot->query, scores[0]);
     if (!weigh(scores[0], rows, first, width, beta, slot) || !slot->acc)
         return;
     if (width > d)
@@ -246,7 +249,8 @@ static void block_one(const float *x, size_t rows, size_t first, size_t d, float
 }
 
 /* One query: its sums stay in a padded array, because a masked store is slow to load from again. */
-static void scan_one(const float *x, size_t rows, size_t first, size_t d, float beta, struct gn_hopfield_slot *slot)
+static void scan_one(const float *x, size_t rows, size_t first, size_t d, float beta, struct gn_hopfield_slot *slot,
+                     const float *given)
 {
     _Alignas(64) float near[NEAR_FLOATS + 2 * VL];
     struct gn_hopfield_slot own = *slot;
@@ -259,7 +263,8 @@ static void scan_one(const float *x, size_t rows, size_t first, size_t d, float 
         own.acc = near;
     }
     for (size_t r = 0; r < rows; r += block)
-        block_one(x + r * d, rows - r < block ? rows - r : block, first + r, d, beta, &own, width);
+        block_one(x + r * d, rows - r < block ? rows - r : block, first + r, d, beta, &own, width,
+                  given ? given + r : NULL);
     if (own.acc == near) {
         memcpy(slot->acc, near, head * sizeof *near);
         memcpy(slot->acc + head, near + head + shift, (d - head) * sizeof *near);
@@ -276,7 +281,13 @@ static void scan(const float *x, size_t rows, size_t first, size_t d, float beta
         for (size_t k = 0; k < many; k += SLOTS)
             block_many(x + r * d, rows - r < block ? rows - r : block, first + r, d, beta, slots + k);
     for (size_t k = many; k < count; k++)
-        scan_one(x, rows, first, d, beta, slots + k);
+        scan_one(x, rows, first, d, beta, slots + k, NULL);
+}
+
+static void absorb(const float *x, size_t rows, size_t first, size_t d, float beta, const float *scores,
+                   struct gn_hopfield_slot *slot)
+{
+    scan_one(x, rows, first, d, beta, slot, scores);
 }
 
 static void scaled(float *out, const float *x, float scale, size_t d, int add)

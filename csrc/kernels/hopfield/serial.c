@@ -10,5 +10,10 @@ SIMD void fold_accs(const vf *sums, float *out) { memcpy(out, sums, ACCS * sizeo
 
 #include "hopfield/scan_body.h"
 
-const struct gn_hopfield_ops SIMD_NAME(gn_hopfield) = {scan, merge, scaled, row_dots, gap2};
+/* Lane i is true where bit i is 1. */
+SIMD vm lanes(uint64_t bits) { return (vm)(bits & 1); }
+
+#include "hopfield/vote_body.h"
+
+const struct gn_hopfield_ops SIMD_NAME(gn_hopfield) = {scan, absorb, merge, scaled, row_dots, gap2, vote, weights};
 #include "simd/end.h"

@@ -67,6 +67,11 @@ static void dots16(const float *x, size_t d, const float *q, float *out)
 
 #include "hopfield/scan_body.h"
 
-const struct gn_hopfield_ops SIMD_NAME(gn_hopfield) = {scan, merge, scaled, row_dots, gap2};
+/* Lane i is true where bit i is 1. */
+SIMD vm lanes(uint64_t bits) { return (vm)bits; }
+
+#include "hopfield/vote_body.h"
+
+const struct gn_hopfield_ops SIMD_NAME(gn_hopfield) = {scan, absorb, merge, scaled, row_dots, gap2, vote, weights};
 #include "simd/end.h"
 #endif

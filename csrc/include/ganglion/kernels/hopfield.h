@@ -55,5 +55,18 @@ int gn_hopfield_groups(const float *patterns, size_t n, size_t d, const uint32_t
                        const float *prototypes, const float *queries, size_t m, size_t k, float beta, float beta_top,
                        int mix, size_t steps_max, float tolerance, float *out, uint32_t *steps, uint32_t *chosen,
                        float *shares, void *scratch, gn_pool *pool);
+
+/* Attention over packed hypervectors (hypervectors.h: words a vector, tails): the same softmax with the similarity
+ * 1 - 2 hamming / bits in place of the product, out[m, width] = softmax(beta similarity(query, key)) values[n, width].
+ * Similarities of random pairs vary by 1 / sqrt(bits): beta = sqrt(bits) makes their scores' variance 1. best and
+ * weight as gn_hopfield's. Threads share the queries. GN_K_SIZE: bits not in 1..2^31. */
+int gn_hdc_attention(const uint64_t *queries, size_t m, const uint64_t *keys, size_t n, size_t bits, const float *values,
+                     size_t width, float beta, float *out, uint32_t *best, float *weight, gn_pool *pool);
+
+/* The same with packed values[n][words]: bit i of out[m][words] is 1 when the values that have it 1 hold more than half of
+ * all weight, so a tie is 0, as is everything when n = 0. */
+size_t gn_hdc_vote_scratch(size_t m, size_t n);
+int gn_hdc_vote(const uint64_t *queries, size_t m, const uint64_t *keys, const uint64_t *values, size_t n, size_t bits,
+                float beta, uint64_t *out, void *scratch, gn_pool *pool);
 // </cdef>
 #endif
