@@ -298,5 +298,6 @@ int main(void)
     gn_isa_force(gn_isa_best());
     eviction();
     refusals();
+    puts("test_kernels_adaptation: ok");
     return 0;
 }

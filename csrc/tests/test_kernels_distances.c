@@ -303,5 +303,6 @@ int main(void)
         refusals();
     }
     gn_pool_close(pool);
+    puts("test_kernels_distances: ok");
     return 0;
 }

@@ -292,5 +292,6 @@ int main(void)
     routes();
     refusals();
     gn_isa_force(gn_isa_best());
+    puts("test_kernels_heads: ok");
     return 0;
 }

@@ -344,5 +344,6 @@ int main(void)
     outside();
     threads();
     bad_input();
+    puts("test_kernels_hyperbolic: ok");
     return 0;
 }

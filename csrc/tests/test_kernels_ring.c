@@ -138,5 +138,6 @@ int main(void)
             in_order(slots, record);
     lies();
     at_once();
+    puts("test_kernels_ring: ok");
     return 0;
 }
