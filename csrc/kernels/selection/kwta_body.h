@@ -12,7 +12,7 @@
 #ifndef GN_SELECTION_KWTA_BODY_H
 #define GN_SELECTION_KWTA_BODY_H
 #include "selection/ops.h"
-#include "selection/pack.h"
+#include "simd/pack.h"
 
 enum { SAMPLE = 1024, SEARCH_MAX = 4 * SAMPLE, RANK_MAX = 128, GROUP_WIDTH = 16 };
 

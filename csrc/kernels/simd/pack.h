@@ -1,10 +1,10 @@
 /* Keep the lanes of a mask, in order: pack_f and pack_i write them at p and return how many.
  *
- * They may write up to VL elements at p, so arrays that are packed into have PACK_ROOM to spare. The registers are
+ * They may write up to VL elements at p, so arrays that are packed into have that many to spare. The registers are
  * compressed and then stored whole: the compressing store to memory is microcode on Zen 4.
  */
-#ifndef GN_SELECTION_PACK_H
-#define GN_SELECTION_PACK_H
+#ifndef GN_SIMD_PACK_H
+#define GN_SIMD_PACK_H
 
 #if defined(SIMD_SKYLAKE)
 SIMD unsigned vm_count(vm m) { return (unsigned)__builtin_popcount(m); }
