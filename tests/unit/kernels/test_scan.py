@@ -112,11 +112,11 @@ def test_elsewhere_mamba_state_does_not_grow(a_log: float) -> None:
 def test_elsewhere_mamba_without_input_the_state_decays() -> None:
     """The same mistake seen from the other side: with no input the norm can only fall."""
     state = normal(16, 8)
-    norms = [np.linalg.norm(state)]
+    norms = [np.abs(state).max()]
     zeros, b = np.zeros((10, 8), np.float32), normal(10, 16)
     for _ in range(9):
         scan.selective_scan(zeros, zeros, np.zeros((8, 16), np.float32), b, b, state=state)
-        norms.append(np.linalg.norm(state))
+        norms.append(np.abs(state).max())
     assert all(after < before for before, after in itertools.pairwise(norms))
 
 
