@@ -57,21 +57,32 @@ SIMD vs load64(const int8_t *p, size_t n)
     return n < 64 ? _mm512_maskz_loadu_epi8(_bzhi_u64(~0ull, (unsigned)n), p) : _mm512_loadu_si512(p);
 }
 
-SIMD void group_i8_dot(const int keys, const int8_t *query, const int8_t *rows, size_t dim, uint32_t offset, float *out)
+/* The sums of eight vectors at once, as fold_eight. */
+SIMD __m256i fold_ints(const vs *s)
 {
-    const vs top = _mm512_set1_epi8(-128);
-    vs sum[8];
-    EACH(j, keys)
-        sum[j] = vs_zero();
-    for (size_t p = 0; p < dim; p += 64) {
-        vs q = load64(query + p, dim - p);
-        EACH(j, keys)
-            sum[j] = _mm512_dpbusd_epi32(sum[j], _mm512_xor_si512(load64(rows + (size_t)j * dim + p, dim - p), top), q);
-    }
-    EACH(j, keys)
-        out[j] = (float)(int32_t)(vs_sum(sum[j]) - offset);
+    vs a[4], b[2], c;
+    for (int i = 0; i < 4; i++)
+        a[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(s[2 * i], s[2 * i + 1]), _mm512_unpackhi_epi32(s[2 * i], s[2 * i + 1]));
+    for (int i = 0; i < 2; i++)
+        b[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(a[2 * i], a[2 * i + 1]), _mm512_unpackhi_epi64(a[2 * i], a[2 * i + 1]));
+    c = _mm512_add_epi32(_mm512_shuffle_i64x2(b[0], b[1], 0x88), _mm512_shuffle_i64x2(b[0], b[1], 0xdd));
+    return _mm256_add_epi32(_mm512_castsi512_si256(_mm512_shuffle_i64x2(c, c, 0x08)),
+                            _mm512_castsi512_si256(_mm512_shuffle_i64x2(c, c, 0x0d)));
 }
 
+SIMD vs offset_dot(const int8_t *query, const int8_t *row, size_t dim)
+{
+    const vs top = _mm512_set1_epi8(-128);
+    vs sum = vs_zero();
+    size_t p = 0;
+    for (; p + 64 <= dim; p += 64)
+        sum = _mm512_dpbusd_epi32(sum, _mm512_xor_si512(_mm512_loadu_si512(row + p), top), _mm512_loadu_si512(query + p));
+    if (p < dim)
+        sum = _mm512_dpbusd_epi32(sum, _mm512_xor_si512(load64(row + p, dim - p), top), load64(query + p, dim - p));
+    return sum;
+}
+
+/* Rows in turn: they are short, the processor overlaps them, and memory is read in one stream. */
 static void i8_dot(const void *query, const void *keys, size_t n, size_t dim, int far, float scale, float *out)
 {
     const int8_t *q = query, *rows = keys;
@@ -81,10 +92,14 @@ static void i8_dot(const void *query, const void *keys, size_t n, size_t dim, in
     (void)scale;
     for (size_t p = 0; p < dim; p += 64)
         total += vs_sum(_mm512_dpbusd_epi32(vs_zero(), _mm512_set1_epi8(1), load64(q + p, dim - p)));
-    for (; j + 8 <= n; j += 8)
-        group_i8_dot(8, q, rows + j * dim, dim, total * 128u, out + j);
+    for (; j + 8 <= n; j += 8) {
+        vs sum[8];
+        EACH(i, 8)
+            sum[i] = offset_dot(q, rows + (j + (size_t)i) * dim, dim);
+        _mm256_storeu_ps(out + j, _mm256_cvtepi32_ps(_mm256_sub_epi32(fold_ints(sum), _mm256_set1_epi32((int)(total * 128u)))));
+    }
     for (; j < n; j++)
-        group_i8_dot(1, q, rows + j * dim, dim, total * 128u, out + j);
+        out[j] = (float)(int32_t)(vs_sum(offset_dot(q, rows + j * dim, dim)) - total * 128u);
 }
 #define OWN_I8_DOT 1
 #include "distances/bytes_body.h"
