@@ -36,6 +36,16 @@ def test_it_passes_under_sanitizers(program: str) -> None:
 
 
 @pytest.mark.timeout_s(900)
+def test_a_c_program_uses_the_kernels_without_python() -> None:
+    assert "program_kernels: ok" in make("program-kernels")
+    library = CSRC.parent / "build" / "csrc" / "libganglion_kernels.so"
+    missing = subprocess.run(
+        ["nm", "-D", "--undefined-only", str(library)], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not [name for name in missing if name.startswith(("Py", "_Py"))]
+
+
+@pytest.mark.timeout_s(900)
 @pytest.mark.skipif(
     not all(map(shutil.which, CROSS)), reason=f"needs {' and '.join(CROSS)} (qemu-user)"
 )
