@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ganglion.kernels import hyperbolic
-from kernel_cases.case import Case, library, present
+from kernel_cases.case import Call, Case, library, present
 
 
 def cases() -> Iterator[Case]:
@@ -41,7 +42,7 @@ def numpy_attention(q: Any, k: Any, v: Any) -> Any:
     return m / (t + np.sqrt(t * t - m @ m))
 
 
-def _torch_attention(q: Any, k: Any, v: Any) -> Any:
+def _torch_attention(q: Any, k: Any, v: Any) -> Call:
     torch = library("torch")
     tq, tk, tv = (torch.from_numpy(a) for a in (q, k, v))
 
@@ -56,9 +57,9 @@ def _torch_attention(q: Any, k: Any, v: Any) -> Any:
     return call
 
 
-def _attention(n: int, **goals: float) -> Case:
+def _attention(n: int, **goals: Any) -> Case:
     q, k, v = _inputs(n)
-    others = {"numpy": lambda: numpy_attention(q, k, v)}
+    others: dict[str, Any] = {"numpy": partial(numpy_attention, q, k, v)}
     if present("torch"):
         others["torch"] = _torch_attention(q, k, v)
 

@@ -72,10 +72,10 @@ def _numpy_full(q: Any, k: Any, v: Any, w: Any) -> Call:
     return call
 
 
-def _full(n: int, dim: int, features: int, **goals: float) -> Case:
+def _full(n: int, dim: int, features: int, **goals: Any) -> Case:
     q, k, v, w = _inputs(n, dim, features)
     bound = linear.bind_linear_attention(q, k, v, w)
-    others = {"numpy": _numpy_full(q, k, v, w)}
+    others: dict[str, Any] = {"numpy": _numpy_full(q, k, v, w)}
     if present("torch"):
         others["torch"] = _torch_full(q, k, v, w)
 
@@ -128,11 +128,11 @@ def _torch_causal(q: Any, k: Any, v: Any, w: Any) -> Call:
 
 def _causal(n: int, dim: int, features: int) -> Case:
     q, k, v, w = _inputs(n, dim, features)
-    others = {"torch": _torch_causal(q, k, v, w)} if present("torch") else {}
+    others: dict[str, Any] = {"torch": _torch_causal(q, k, v, w)} if present("torch") else {}
 
     def errors() -> dict[str, float]:
         want = _exact(q, k, v, w, causal=True)
-        found = {"ganglion": linear.linear_causal(q, k, v, w)}
+        found: dict[str, Any] = {"ganglion": linear.linear_causal(q, k, v, w)}
         found.update({name: other() for name, other in others.items()})
         return {name: float(np.abs(np.asarray(x) - want).max()) for name, x in found.items()}
 

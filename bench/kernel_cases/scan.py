@@ -61,9 +61,9 @@ def _torch_scan(x: Any, delta: Any, a_log: Any, b: Any, c: Any, skip: Any, gate:
     return call
 
 
-def _scan(length: int, **goals: float) -> Case:
+def _scan(length: int, **goals: Any) -> Case:
     of = _inputs(length)
-    others: dict[str, Call] = {"numpy": lambda: numpy_scan(**of)}
+    others: dict[str, Any] = {"numpy": lambda: numpy_scan(**of)}
     if present("torch"):
         others["torch"] = _torch_scan(**of)
 

@@ -232,14 +232,14 @@ def test_convolution(width: int) -> None:
 def test_batches_bind_threads_and_torch() -> None:
     torch = pytest.importorskip("torch")
     of = inputs(30, 40, 9)
-    twice = {n: a if n == "a_log" else np.stack([a, 2 * a]) for n, a in of.items()}
+    twice: dict[str, Any] = {n: a if n == "a_log" else np.stack([a, 2 * a]) for n, a in of.items()}
     got = scan.selective_scan(**twice)
     assert (got[0] == scan.selective_scan(**of)).all()
     assert (scan.selective_scan(**twice, threads=2) == got).all()
     out = np.empty_like(got)
     assert scan.bind_selective_scan(**twice, out=out)() is out
     assert (out == got).all()
-    tensors = {n: torch.from_numpy(a) for n, a in of.items()}
+    tensors: dict[str, Any] = {n: torch.from_numpy(a) for n, a in of.items()}
     assert (scan.selective_scan(**tensors) == got[0]).all()
     state = np.zeros((9, 40), np.float32)
     follow = scan.bind_selective_scan(**of, state=state)
