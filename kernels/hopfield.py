@@ -19,6 +19,7 @@ import numpy as np
 from ganglion.kernels._arrays import (
     F32,
     U32,
+    U64,
     Array,
     aligned,
     array,
@@ -32,9 +33,13 @@ from ganglion.kernels._kernels import ffi, lib
 
 __all__ = [
     "GroupRecall",
+    "HdcRecall",
     "Recall",
     "bind_retrieve",
     "energy",
+    "hdc_attention",
+    "hdc_recall",
+    "hdc_vote",
     "prototypes",
     "recall",
     "recall_groups",
@@ -306,3 +311,106 @@ def recall_groups(
 def retrieve_groups(patterns: Any, offsets: Any, upper: Any, queries: Any, **options: Any) -> Array:
     """The states of `recall_groups`, which has the options."""
     return recall_groups(patterns, offsets, upper, queries, **options).states
+
+
+class HdcRecall(NamedTuple):
+    """What hypervector queries found: sums of values; about each, the key that weighs most and its weight."""
+
+    out: Array  # float32 [..., width]
+    best: Array  # uint32 [m]; 2**32 - 1 where there are no keys
+    weights: Array  # float32 [m]
+
+
+def _packed(value: Any, name: str, words: int | None, dims: tuple[int, ...]) -> tuple[Array, int]:
+    """Hypervectors uint64 [words] or [rows, words], and how many."""
+    found = array(value, name, U64)
+    if found.ndim not in dims or (words is not None and found.shape[-1] != words):
+        raise ValueError(f"{name}: shape {found.shape}, not {words or 'some'} words a row")
+    return found, found.shape[0] if found.ndim == 2 else 1
+
+
+def _hdc_checked(
+    queries: Any, keys: Any, bits: int | None, beta: float | None
+) -> tuple[Array, int, Array, int, int, float]:
+    stored, n = _packed(keys, "keys", None, (2,))
+    words = stored.shape[1]
+    asked, m = _packed(queries, "queries", words, (1, 2))
+    bits = 64 * words if bits is None else bits
+    if not 0 < bits <= 1 << 31 or (bits + 63) // 64 != words:
+        raise ValueError(f"bits: {bits!r} do not make {words} words (1..2^31 bits, 64 a word)")
+    beta = math.sqrt(bits) if beta is None else _positive(beta, "beta")
+    return asked, m, stored, n, bits, beta
+
+
+def hdc_recall(
+    queries: Any,
+    keys: Any,
+    values: Any,
+    *,
+    bits: int | None = None,
+    beta: float | None = None,
+    out: Any = None,
+    threads: int | Pool = 1,
+) -> HdcRecall:
+    """Attention over packed hypervectors: softmax(beta similarity(query, key)) values, and which key weighs most.
+
+    queries uint64 [words] or [m, words], keys uint64 [n, words] as `hypervectors` packs them, values float32
+    [n, width]. `bits` None: all bits of the words. The similarity is 1 - 2 hamming / bits; `beta` None is sqrt(bits),
+    with which the scores of unrelated keys have variance 1. No keys: zeros.
+    """
+    asked, m, stored, n, bits, beta = _hdc_checked(queries, keys, bits, beta)
+    given = array(values, "values", F32, 2)
+    if given.shape[0] != n:
+        raise ValueError(f"values: {given.shape[0]} rows for {n} keys")
+    width = given.shape[1]
+    result = out_array(out, "out", (*asked.shape[:-1], width), F32, (asked, stored, given))
+    found = HdcRecall(result, np.empty(m, U32), np.empty(m, F32))
+    call(
+        "hdc_attention", threads, lib.gn_hdc_attention, pointer(asked), m, pointer(stored), n, bits,
+        pointer(given), width, beta, pointer(result), pointer(found.best), pointer(found.weights),
+    )  # fmt: skip
+    return found
+
+
+def hdc_attention(
+    queries: Any,
+    keys: Any,
+    values: Any,
+    *,
+    bits: int | None = None,
+    beta: float | None = None,
+    out: Any = None,
+    threads: int | Pool = 1,
+) -> Array:
+    """The sums [..., width] of `hdc_recall`."""
+    found = hdc_recall(queries, keys, values, bits=bits, beta=beta, out=out, threads=threads)
+    return found.out
+
+
+def hdc_vote(
+    queries: Any,
+    keys: Any,
+    values: Any,
+    *,
+    bits: int | None = None,
+    beta: float | None = None,
+    out: Any = None,
+    threads: int | Pool = 1,
+) -> Array:
+    """`hdc_attention` of packed values uint64 [n, words]: a packed vector for each query, uint64 as the queries.
+
+    A bit is 1 when the values that have it 1 hold more than half of all weight; a tie is 0.
+    """
+    asked, m, stored, n, bits, beta = _hdc_checked(queries, keys, bits, beta)
+    given, rows = _packed(values, "values", stored.shape[1], (2,))
+    if rows != n:
+        raise ValueError(f"values: {rows} rows for {n} keys")
+    result = out_array(out, "out", asked.shape, U64, (asked, stored, given))
+    size = lib.gn_hdc_vote_scratch(m, n)
+    if size == _SIZE_MAX:
+        raise ValueError("queries: too many")
+    call(
+        "hdc_vote", threads, lib.gn_hdc_vote, pointer(asked), m, pointer(stored), pointer(given), n,
+        bits, beta, pointer(result), scratch(size),
+    )  # fmt: skip
+    return result

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ganglion.kernels import hopfield
+from ganglion.kernels import hopfield, hypervectors
 from kernel_cases.case import Call, Case, library, present
 
 
@@ -95,8 +95,34 @@ def _many() -> Case:
     )
 
 
+def _hdc(n: int, bits: int, width: int) -> Case:
+    """One query over packed keys; numpy counts the bits of the words."""
+    keys = hypervectors.random(n, bits, seed=1)
+    query = keys[n // 2].copy()
+    given = np.random.default_rng(6).standard_normal((n, width)).astype(np.float32)
+    beta = np.float32(bits**0.5)
+    others: dict[str, Call] = {}
+    if hasattr(np, "bitwise_count"):
+
+        def in_numpy() -> object:
+            apart = np.bitwise_count(keys ^ query).sum(axis=1, dtype=np.int32)
+            p = beta * (1 - apart * np.float32(2 / bits))
+            p = np.exp(p - p.max())
+            return (p / p.sum()) @ given
+
+        others["numpy"] = in_numpy
+    return Case(
+        name=f"hypervector attention {n:,} x {bits:,} bits, values of {width}",
+        family="hopfield",
+        ours=lambda: hopfield.hdc_attention(query, keys, given, bits=bits),
+        others=others,
+        bytes=float(keys.nbytes + given.nbytes),
+    )
+
+
 def cases() -> Iterator[Case]:
     for bound in (False, True):
         yield _case(1_000, 64, (2, 4, 6), bound)
         yield _case(10_000, 384, (5, 8, 11), bound)
     yield _many()
+    yield _hdc(1_000, 10_000, 64)

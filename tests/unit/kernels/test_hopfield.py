@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganglion.kernels import Pool, hopfield
+from ganglion.kernels import Pool, hopfield, hypervectors
 
 rng = np.random.default_rng(20211110)
 
@@ -224,7 +224,55 @@ def test_a_nan_stays_with_its_query() -> None:
     assert np.isfinite(got[[0, 2]]).all()
 
 
+def bipolar(vectors: np.ndarray, bits: int) -> np.ndarray:
+    """Packed rows as -1 and 1 in float64: the similarity is their mean product."""
+    found = np.unpackbits(vectors.view(np.uint8), axis=1, bitorder="little")[:, :bits]
+    return found.astype(np.float64) * 2 - 1
+
+
+@pytest.mark.parametrize("bits", [64, 100, 1000, 10_000])
+def test_hdc_attention_is_softmax_over_similarities(bits: int) -> None:
+    keys, q = hypervectors.random(600, bits, seed=1), hypervectors.random(4, bits, seed=2)
+    values, packed = normal(600, 33), hypervectors.random(600, bits, seed=3)
+    scores = np.sqrt(bits) * (bipolar(q, bits) @ bipolar(keys, bits).T) / bits
+    p = np.exp(scores - scores.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    found = hopfield.hdc_recall(q, keys, values, bits=bits)
+    assert np.abs(found.out - p @ values).max() < 2e-6
+    assert np.allclose(found.weights, p.max(axis=1), rtol=1e-5)
+    votes = p @ bipolar(packed, bits)
+    clear = np.abs(votes) > 1e-4
+    got = bipolar(hopfield.hdc_vote(q, keys, packed, bits=bits), bits)
+    assert np.array_equal(got[clear], np.sign(votes)[clear])
+    assert np.array_equal(hopfield.hdc_attention(q[1], keys, values, bits=bits), found.out[1])
+    assert np.array_equal(hopfield.hdc_attention(q, keys, values, bits=bits, threads=2), found.out)
+
+
+def test_hdc_attention_finds_what_a_noisy_key_stands_for() -> None:
+    """A key with 30 % of 10,000 bits flipped brings back its own value, of 1,000."""
+    bits = 10_000
+    keys = hypervectors.random(1000, bits, seed=5)
+    flips = np.packbits(rng.random((3, 157 * 64)) < 0.3, axis=1, bitorder="little").view(np.uint64)
+    flips[:, -1] &= np.uint64((1 << 16) - 1)
+    q = keys[[7, 500, 999]] ^ flips
+    found = hopfield.hdc_recall(q, keys, normal(1000, 4), bits=bits)
+    assert found.best.tolist() == [7, 500, 999]
+    assert np.all(found.weights > 0.99)
+    values = hypervectors.random(1000, bits, seed=6)
+    assert np.array_equal(hopfield.hdc_vote(q, keys, values, bits=bits), values[[7, 500, 999]])
+
+
+def test_hdc_ties_are_0_and_no_keys_are_zeros() -> None:
+    keys = np.array([[5], [5]], np.uint64)
+    values = np.array([[0b1100], [0b1010]], np.uint64)
+    assert hopfield.hdc_vote(keys[0], keys, values).tolist() == [0b1000]
+    none = np.empty((0, 1), np.uint64)
+    assert hopfield.hdc_vote(keys, none, none).tolist() == [[0], [0]]
+    assert not hopfield.hdc_attention(keys, none, np.empty((0, 3), np.float32)).any()
+
+
 X, Q = normal(6, 4), normal(2, 4)
+HV = hypervectors.random(2, 128, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -251,6 +299,13 @@ X, Q = normal(6, 4), normal(2, 4)
         ("offsets", lambda: hopfield.prototypes(X, np.array([], np.uint32))),
         ("k", lambda: hopfield.recall_groups(X, np.array([0, 6], np.uint32), X[:1], Q, k=2)),
         ("mix", lambda: hopfield.recall_groups(X, np.array([0, 6], np.uint32), X[:1], Q, mix="x")),
+        ("keys", lambda: hopfield.hdc_attention(HV, HV[0], X[:2])),
+        ("queries", lambda: hopfield.hdc_attention(HV[:, :1].copy(), HV, X[:2])),
+        ("values", lambda: hopfield.hdc_attention(HV, HV, X)),
+        ("values", lambda: hopfield.hdc_vote(HV, HV, HV[:1])),
+        ("bits", lambda: hopfield.hdc_vote(HV, HV, HV, bits=64)),
+        ("beta", lambda: hopfield.hdc_vote(HV, HV, HV, beta=-1)),
+        ("out", lambda: hopfield.hdc_vote(HV, HV, HV, out=HV)),
         ("upper", lambda: hopfield.recall_groups(X, np.array([0, 6], np.uint32), X[:2], Q)),
     ],
 )  # fmt: skip
