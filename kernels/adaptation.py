@@ -216,30 +216,32 @@ def lora(
     may be base, or x when base is None. Source: Hu et al., LoRA (2021), 4.1.
     Raises ValueError: dtypes, shapes, an `out` that overlaps otherwise.
     """
-    try:  # what is nearly always so, in as few steps as Python allows; else the full checks say what is wrong
-        if (
-            x.dtype is F32
-            and out is None
-            and base is None
-            and x.ndim == 1
-            and down.dtype is F32
-            and up.dtype is F32
-            and down.shape == up.shape
-            and threads == 1
-        ):
-            rank, size = down.shape
-            if x.shape[0] == size:
-                found = np.empty(size, F32)
-                a, b, y = _from(_F, down), _from(_F, up), _from(_F, found)
-                if not _forward(_from(_F, x), 1, size, size, rank, a, b, scale, _NULL, y, _NULL):
-                    return found
-    except (AttributeError, TypeError, ValueError, BufferError):
-        pass
+    if (
+        out is None
+        and base is None
+        and threads == 1
+        and type(x) is type(down) is type(up) is _NDARRAY
+    ):
+        # One vector and the plain case, in as few steps as Python allows; what is odd goes the long way and is told so.
+        shape = down.shape
+        if x.dtype is down.dtype is up.dtype is F32 and len(shape) == 2 and x.shape == shape[1:]:
+            rank, size = shape
+            if up.shape == shape:
+                found: Array = _empty(size, F32)
+                try:
+                    a, b, y = _from(_F, down), _from(_F, up), _from(_F, found)
+                    if not _forward(
+                        _from(_F, x), 1, size, size, rank, a, b, scale, _NULL, y, _NULL
+                    ):
+                        return found
+                except (ValueError, BufferError):  # gaps between elements
+                    pass
     arguments, found = _lora_arguments(x, down, up, scale, base, out)
     call("lora", threads, _forward, *arguments)
     return found
 
 
+_NDARRAY, _empty = np.ndarray, np.empty
 _F = ffi.typeof("float[]")
 _from = ffi.from_buffer
 _forward = lib.gn_lora_forward
@@ -331,8 +333,8 @@ def lora_gradient(
 class MicroLora:
     """One adapter, its factors in one array `parameters` float32[rank * (d_in + d_out)]: `down`, then `up`.
 
-    It begins as the identity: down is drawn from a normal distribution of variance 1 / d_in, up is 0. Not for two
-    threads at once while it learns.
+    The arrays may be changed, not replaced. It begins as the identity: down is drawn from a normal distribution of
+    variance 1 / d_in, up is 0. Not for two threads at once while it learns.
     """
 
     def __init__(
@@ -354,10 +356,27 @@ class MicroLora:
         self.down = self.parameters[: rank * d_in].reshape(rank, d_in)
         self.up = self.parameters[rank * d_in :].reshape(rank, d_out)
         self.scale = scale
+        self._sizes = (d_in, d_out, rank)
+        self._kept = pointer(self.down), pointer(self.up)
         self.down[:] = np.random.default_rng(seed).standard_normal((rank, d_in)) / np.sqrt(d_in)
 
     def __call__(self, x: Any, *, base: Any = None, out: Any = None) -> Array:
         """`lora` with this adapter's factors."""
+        d_in, d_out, rank = self._sizes
+        if (
+            out is None
+            and base is None
+            and type(x) is _NDARRAY
+            and x.dtype is F32
+            and x.shape == (d_in,)
+        ):
+            found: Array = _empty(d_out, F32)
+            if x.flags.c_contiguous and d_in == d_out:
+                ends = _from(_F, x), _from(_F, found)
+                if not _forward(
+                    ends[0], 1, d_in, d_out, rank, *self._kept, self.scale, _NULL, ends[1], _NULL
+                ):
+                    return found
         return lora(x, self.down, self.up, scale=self.scale, base=base, out=out)
 
     def gradient(self, x: Any, grad: Any) -> Array:

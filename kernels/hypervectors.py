@@ -80,9 +80,9 @@ def bind_bind(a: Any, b: Any, *, bits: int | None = None, out: Any = None) -> Bo
 
 def _bind_arguments(a: Any, b: Any, bits: int | None, out: Any) -> tuple[tuple[Any, ...], Array]:
     a, b = array(a, "a", U64), array(b, "b", U64)
+    count, size = _rows(a, "a", bits)
     if b.shape != a.shape and b.shape != a.shape[-1:]:
         raise ValueError(f"b: shape {b.shape}, not {a.shape} or {a.shape[-1:]}")
-    count, size = _rows(a, "a", bits)
     found = out_array(out, "out", a.shape, U64)
     many = count if b.shape == a.shape else 1
     return (pointer(a), count, pointer(b), many, size, pointer(found)), found
@@ -192,9 +192,9 @@ def _compare_arguments(
 ) -> tuple[tuple[Any, ...], Array]:
     queries, keys = array(queries, "queries", U64), array(keys, "keys", U64)
     m, size = _rows(queries, "queries", bits)
+    if keys.shape[-1:] != queries.shape[-1:]:
+        raise ValueError(f"keys: shape {keys.shape}, not (..., {queries.shape[-1]})")
     n, _ = _rows(keys, "keys", size)
-    if keys.shape[-1] != queries.shape[-1]:
-        raise ValueError(f"keys: {keys.shape[-1]} words a row, not {queries.shape[-1]}")
     found = out_array(out, "out", queries.shape[:-1] + keys.shape[:-1], dtype, (queries, keys))
     return (pointer(queries), m, pointer(keys), n, size, pointer(found)), found
 
@@ -225,9 +225,9 @@ def _search_arguments(
 ) -> tuple[tuple[Any, ...], tuple[Array, Array]]:
     queries, keys = array(queries, "queries", U64), array(keys, "keys", U64, 2)
     m, size = _rows(queries, "queries", bits)
+    if keys.shape[-1:] != queries.shape[-1:]:
+        raise ValueError(f"keys: shape {keys.shape}, not (..., {queries.shape[-1]})")
     n, _ = _rows(keys, "keys", size)
-    if keys.shape[-1] != queries.shape[-1]:
-        raise ValueError(f"keys: {keys.shape[-1]} words a row, not {queries.shape[-1]}")
     if not 0 <= k <= n:
         raise ValueError(f"k: {k} is not in 0..{n}")
     index = np.empty((*queries.shape[:-1], k), U32)

@@ -1,5 +1,8 @@
 /* The adapter's two products for a few rows of x: every vector of down and up that is loaded serves SIDE rows. */
-enum { LORA_SIDE = 4 };
+enum { LORA_SIDE = 4, LORA_RANK_KNOWN = 4 };
+
+/* A whole vector where k is the constant VL. */
+SIMD vf lora_load(const float *p, size_t k) { return __builtin_constant_p(k == VL) && k == VL ? vf_load(p) : vf_load_n(p, k); }
 
 #ifndef LORA_SUMS
 /* The sums of `rows` times two accumulators. */
@@ -15,19 +18,19 @@ SIMD void lora_sums(const vf *sums, size_t rows, float *even, float *odd)
 SIMD void lora_down_step(const struct gn_lora_job *job, const float *x, size_t rows, const float *a, const float *b,
                          size_t i, size_t k, vf *sums)
 {
-    vf va = vf_load_n(a + i, k), vb = b ? vf_load_n(b + i, k) : vf_zero();
+    vf va = lora_load(a + i, k), vb = b ? lora_load(b + i, k) : vf_zero();
     for (size_t r = 0; r < rows; r++) {
-        vf in = vf_load_n(x + r * job->d_in + i, k);
+        vf in = lora_load(x + r * job->d_in + i, k);
         sums[2 * r] = vf_fma(in, va, sums[2 * r]);
         sums[2 * r + 1] = vf_fma(in, vb, sums[2 * r + 1]);
     }
 }
 
 /* hidden[rank][LORA_SIDE] = scale * down x, two ranks at a time. */
-SIMD void lora_down(const struct gn_lora_job *job, const float *x, size_t rows, float (*hidden)[LORA_SIDE])
+SIMD void lora_down(const struct gn_lora_job *job, size_t rank, const float *x, size_t rows, float (*hidden)[LORA_SIDE])
 {
-    for (size_t q = 0; q < job->rank; q += 2) {
-        const float *a = job->down + q * job->d_in, *b = q + 1 < job->rank ? a + job->d_in : NULL;
+    for (size_t q = 0; q < rank; q += 2) {
+        const float *a = job->down + q * job->d_in, *b = q + 1 < rank ? a + job->d_in : NULL;
         float other[LORA_SIDE];
         vf sums[2 * LORA_SIDE];
         size_t i = 0;
@@ -46,41 +49,63 @@ SIMD void lora_down(const struct gn_lora_job *job, const float *x, size_t rows, 
     }
 }
 
-SIMD void lora_up_step(const struct gn_lora_job *job, const float *base, float *out, size_t rows, size_t i, size_t k,
+SIMD void lora_up_step(const struct gn_lora_job *job, size_t rank, const float *base, float *out, size_t rows, size_t i, size_t k,
                        const float (*hidden)[LORA_SIDE])
 {
     vf y[LORA_SIDE];
     for (size_t r = 0; r < rows; r++)
-        y[r] = vf_load_n(base + r * job->d_out + i, k);
-    for (size_t q = 0; q < job->rank; q++) {
-        vf u = vf_load_n(job->up + q * job->d_out + i, k);
+        y[r] = lora_load(base + r * job->d_out + i, k);
+    for (size_t q = 0; q < rank; q++) {
+        vf u = lora_load(job->up + q * job->d_out + i, k);
         for (size_t r = 0; r < rows; r++)
             y[r] = vf_fma(vf_set1(hidden[q][r]), u, y[r]);
     }
     for (size_t r = 0; r < rows; r++)
-        vf_store_n(out + r * job->d_out + i, y[r], k);
+        if (__builtin_constant_p(k == VL) && k == VL)
+            vf_store(out + r * job->d_out + i, y[r]);
+        else
+            vf_store_n(out + r * job->d_out + i, y[r], k);
 }
 
-SIMD void lora_rows(const struct gn_lora_job *job, size_t first, size_t rows)
+SIMD void lora_rows(const struct gn_lora_job *job, size_t rank, size_t first, size_t rows, float (*hidden)[LORA_SIDE])
 {
-    float hidden[GN_LORA_RANK_MAX][LORA_SIDE];
     const float *x = job->x + first * job->d_in, *base = job->base + first * job->d_out;
+    const float(*h)[LORA_SIDE] = (const float(*)[LORA_SIDE])hidden;
     float *out = job->out + first * job->d_out;
     size_t i = 0;
-    lora_down(job, x, rows, hidden);
+    lora_down(job, rank, x, rows, hidden);
     for (; i + VL <= job->d_out; i += VL)
-        lora_up_step(job, base, out, rows, i, VL, (const float(*)[LORA_SIDE])hidden);
+        lora_up_step(job, rank, base, out, rows, i, VL, h);
     if (i < job->d_out)
-        lora_up_step(job, base, out, rows, i, job->d_out - i, (const float(*)[LORA_SIDE])hidden);
+        lora_up_step(job, rank, base, out, rows, i, job->d_out - i, h);
+}
+
+/* With a rank the compiler knows, the hidden numbers stay in registers. */
+SIMD void lora_of_rank(const struct gn_lora_job *job, size_t rank, size_t first, size_t end)
+{
+    float hidden[LORA_RANK_KNOWN][LORA_SIDE];
+    for (; first + LORA_SIDE <= end; first += LORA_SIDE)
+        lora_rows(job, rank, first, LORA_SIDE, hidden);
+    for (; first < end; first++)
+        lora_rows(job, rank, first, 1, hidden);
 }
 
 static void lora(const struct gn_lora_job *job, size_t first, size_t rows)
 {
+    float hidden[GN_LORA_RANK_MAX][LORA_SIDE];
     size_t end = first + rows;
-    for (; first + LORA_SIDE <= end; first += LORA_SIDE)
-        lora_rows(job, first, LORA_SIDE);
-    for (; first < end; first++)
-        lora_rows(job, first, 1);
+    if (job->rank == 1) {
+        lora_of_rank(job, 1, first, end);
+    } else if (job->rank == 2) {
+        lora_of_rank(job, 2, first, end);
+    } else if (job->rank == 4) {
+        lora_of_rank(job, 4, first, end);
+    } else {
+        for (; first + LORA_SIDE <= end; first += LORA_SIDE)
+            lora_rows(job, job->rank, first, LORA_SIDE, hidden);
+        for (; first < end; first++)
+            lora_rows(job, job->rank, first, 1, hidden);
+    }
 }
 
 #define ADAPTATION_TABLE                                                                                       \
