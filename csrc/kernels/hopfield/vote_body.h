@@ -20,7 +20,7 @@ SIMD void vote_tile(const uint64_t *rows, size_t n, size_t stride, const float *
 static void vote(const uint64_t *rows, size_t n, size_t stride, size_t words, const float *weight, float *sums)
 {
     size_t w = 0;
-    for (; TILE_WORDS && w + TILE_WORDS <= words; w += TILE_WORDS)
+    for (; TILE_WORDS > 0 && w + TILE_WORDS <= words; w += TILE_WORDS)
         vote_tile(rows + w, n, stride, weight, sums + w * 64);
     for (; w < words; w++)
         for (size_t r = 0; r < n; r++)
