@@ -299,5 +299,6 @@ int main(void)
     eviction();
     refusals();
     puts("test_kernels_adaptation: ok");
+    printf("test_kernels_adaptation: ok\n");
     return 0;
 }

@@ -378,5 +378,6 @@ int main(void)
     kept_cuts(14, 91, 300);
     bad_layers();
     bad_dags_and_cuts();
+    printf("test_kernels_graphs: ok\n");
     return 0;
 }

@@ -345,5 +345,6 @@ int main(void)
     threads();
     bad_input();
     puts("test_kernels_hyperbolic: ok");
+    printf("test_kernels_hyperbolic: ok\n");
     return 0;
 }

@@ -139,5 +139,6 @@ int main(void)
     lies();
     at_once();
     puts("test_kernels_ring: ok");
+    printf("test_kernels_ring: ok\n");
     return 0;
 }
