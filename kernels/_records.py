@@ -21,7 +21,7 @@ class TrajectoryRing:
     def __init__(self, dtype: Any, slots: int, *, buffer: Any = None, attach: bool = False) -> None:
         """In `buffer` (writable memory of `bytes_needed`, shared memory say), or memory of its own.
 
-        attach=True takes the ring that another made there. Raises ValueError: sizes, a buffer too small, not on 8 bytes
+        attach=True takes the ring that another made there, to read only if the buffer is read-only. Raises ValueError: sizes, a buffer too small, not on 8 bytes
         or read-only, or one that holds no such ring; a dtype with Python objects in it.
         """
         self.dtype = np.dtype(dtype)
@@ -30,7 +30,18 @@ class TrajectoryRing:
         size = self.bytes_needed(self.dtype, slots)
         if buffer is None:
             buffer = np.zeros(size // 8, U64)
-        self._memory = ffi.from_buffer("char[]", buffer, require_writable=not attach)
+        try:
+            self._memory, self._writable = (
+                ffi.from_buffer("char[]", buffer, require_writable=True),
+                True,
+            )
+        except (TypeError, ValueError, BufferError) as fault:
+            try:
+                if not attach:
+                    raise
+                self._memory, self._writable = ffi.from_buffer("char[]", buffer), False
+            except (TypeError, ValueError, BufferError):
+                raise ValueError(f"buffer: {fault}") from None
         self._size = len(self._memory)
         if not attach:
             args = self._memory, self._size, slots, self.dtype.itemsize
@@ -42,7 +53,6 @@ class TrajectoryRing:
                 f"buffer: a ring of {told[0]} records of {told[1]} bytes, not {slots} of {self.dtype.itemsize}"
             )
         self.slots = slots
-        self._number = ffi.new("uint64_t *")
 
     @staticmethod
     def bytes_needed(dtype: Any, slots: int) -> int:
@@ -55,7 +65,12 @@ class TrajectoryRing:
         return size
 
     def push(self, record: Any) -> int:
-        """Write a record (anything numpy makes one of), and say its number: 0, 1, 2... One thread at a time."""
+        """Write a record (anything numpy makes one of), and say its number: 0, 1, 2... One thread at a time.
+
+        Raises ValueError: the buffer is read-only, or no ring any more.
+        """
+        if not self._writable:
+            raise ValueError("buffer: read-only")
         made = np.zeros((), self.dtype)
         made[()] = record
         number = ffi.new("uint64_t *")
