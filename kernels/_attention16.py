@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from ganglion.kernels._arrays import F32, U16, Array, array, halves, out_array
-from ganglion.kernels._kernels import lib
+from ganglion.kernels._kernels import ffi, lib
 
 PRECISIONS = ("f32", "f32x3")
 F16 = np.dtype(np.float16)
+_SIZE_MAX = 2 ** (8 * ffi.sizeof("size_t")) - 1
 
 
 class Way:
@@ -28,7 +29,10 @@ class Way:
         """q, k or v as C sees it. Raises ValueError: another type than q's, gaps."""
         if self.name == "f32":
             return array(value, name, F32)
-        found, kind = halves(value, name)
+        if type(value) is np.ndarray and value.dtype is F16 and value.flags.c_contiguous:
+            found, kind = value.view(U16), "f16"
+        else:
+            found, kind = halves(value, name)
         if kind != self.name:
             raise ValueError(f"{name}: {kind} where q is {self.name}")
         return found
@@ -51,14 +55,22 @@ class Way:
             return found, torch.from_numpy(found.view(np.int16)).view(torch.bfloat16)
         return found, found.view(like.dtype)
 
-    def scratch(self, shape: Any, threads: int) -> int:
-        """Bytes, for a struct gn_sdpa."""
-        return int(lib.gn_sdpa_typed_scratch(self.kind, shape, threads))
+    def scratch(self, shape: Any, sizes: dict[Any, int], threads: int) -> int:
+        """Bytes, for a struct gn_sdpa; `sizes` keeps them. Raises ValueError when there are too many."""
+        size = sizes.get((self.kind, threads))
+        if size is None:
+            size = sizes[self.kind, threads] = int(
+                lib.gn_sdpa_typed_scratch(self.kind, shape, threads)
+            )
+            if size == _SIZE_MAX:
+                raise ValueError("q: too large")
+        return size
 
 
 _BF16 = Way(lib.GN_SDPA_BF16, "bf16", lib.gn_sdpa_bf16)
 _F16 = Way(lib.GN_SDPA_F16, "f16", lib.gn_sdpa_f16)
 _F32X3 = Way(lib.GN_SDPA_F32X3, "f32", lib.gn_sdpa_f32x3)
+_known: dict[Any, Way | None] = {F32: None, F16: _F16}  # of "f32"; names of dtypes are slow to make
 
 
 def way_of(q: Any, precision: str) -> Way | None:
@@ -69,11 +81,12 @@ def way_of(q: Any, precision: str) -> Way | None:
     if precision not in PRECISIONS:
         raise ValueError(f"precision: {precision!r} is none of {', '.join(PRECISIONS)}")
     kind = getattr(q, "dtype", None)
-    if kind is F32:
-        return _F32X3 if precision == "f32x3" else None
+    if precision == "f32" and kind in _known:
+        return _known[kind]
     name = str(kind)
     if name in ("float16", "torch.float16", "bfloat16", "torch.bfloat16"):
         if precision != "f32":
             raise ValueError(f"precision: {precision!r} is for float32, q is {name}")
-        return _BF16 if "bfloat16" in name else _F16
+        _known[kind] = _BF16 if "bfloat16" in name else _F16
+        return _known[kind]
     return _F32X3 if precision == "f32x3" else None

@@ -249,18 +249,18 @@ def bigbird_layout(
 class _Plan:
     """A struct gn_sdpa and all else that shapes alone decide; kept, since the same shapes come again."""
 
-    __slots__ = ("_sizes", "out_shape", "scratch_one", "shape")
+    __slots__ = ("out_shape", "scratch_one", "shape", "sizes")
 
     def __init__(self, shape: Any, out_shape: Shape) -> None:
         self.shape, self.out_shape = shape, out_shape
-        self._sizes: dict[int, int] = {}
+        self.sizes: dict[Any, int] = {}
         self.scratch_one = self.scratch(1)
 
     def scratch(self, threads: int) -> int:
         """Bytes for that many threads. Raises ValueError when there are too many."""
-        size = self._sizes.get(threads)
+        size = self.sizes.get(threads)
         if size is None:
-            size = self._sizes[threads] = lib.gn_sdpa_scratch(self.shape, threads)
+            size = self.sizes[threads] = lib.gn_sdpa_scratch(self.shape, threads)
             if size == _SIZE_MAX:
                 raise ValueError("q: too large")
         return size
@@ -366,9 +366,7 @@ def _checked_typed(
     arrays = way.input(q, "q"), way.input(k, "k"), way.input(v, "v")
     pointers, inputs, plan = _planned(*arrays, mask, bias, causal, scale)
     result, given = way.result(out, plan.out_shape, inputs, q)
-    size = way.scratch(plan.shape, 1 if threads == 1 else count(threads))
-    if size == _SIZE_MAX:
-        raise ValueError("q: too large")
+    size = way.scratch(plan.shape, plan.sizes, 1 if threads == 1 else count(threads))
     return (*pointers, pointer(result)), given, size, (plan, inputs, result)
 
 
