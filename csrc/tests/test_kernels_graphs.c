@@ -259,7 +259,7 @@ static void cuts(void)
     }
     for (int i = 0; i < 12; i++) {
         size_t nodes = i % 2 ? 98 + (size_t)below(40) : 20 + (size_t)below(30);
-        struct edges it = edges_new(nodes, 3 * nodes, i % 4 < 2);
+        struct edges it = edges_new(nodes, (i % 3 ? 3 : 10) * nodes, i % 4 < 2);
         void *scratch = scratch_new(gn_st_min_cut_scratch(nodes, it.count));
         double least = INFINITY, value;
         for (size_t v = 1; v < nodes; v++) {

@@ -3,12 +3,13 @@
 
 #include <math.h>
 
-/* A matrix takes nodes^2 / VD steps a pass at about 1 ns, lists 2 edges at about 8 ns: measured by bench/kernels.py. */
-enum { MATRIX_ALWAYS = 96, MATRIX_NODES_MAX = 8192, MATRIX_SHARE = 48 };
+/* Measured on random graphs of 32 to 1,600 nodes: the matrix wins above about nodes^2 / 16 edges, and later when it leaves
+ * the second-level cache. */
+enum { MATRIX_NODES_MAX = 8192, CACHED_NODES = 1024, CACHED_SHARE = 16, SHARE = 8 };
 
 static int use_matrix(size_t nodes, size_t edges)
 {
-    return nodes <= MATRIX_ALWAYS || (nodes <= MATRIX_NODES_MAX && nodes * nodes / MATRIX_SHARE <= edges);
+    return nodes <= MATRIX_NODES_MAX && nodes * nodes / (nodes <= CACHED_NODES ? CACHED_SHARE : SHARE) <= edges;
 }
 
 size_t gn_cut_search_bytes(size_t nodes, size_t edges)

@@ -80,10 +80,20 @@ def check(s: Array, t: Array, w: Array, nodes: int, want: float) -> None:
 @pytest.mark.parametrize("kind", ["unit", "small", "steep", "wide"])
 @pytest.mark.parametrize(
     ("nodes", "edges"),
-    [(2, 1), (3, 9), (16, 40), (33, 200), (60, 1770), (97, 400), (130, 300), (150, 450)],
+    [
+        (2, 1),
+        (3, 9),
+        (16, 40),
+        (33, 200),
+        (60, 1770),
+        (97, 400),
+        (110, 900),
+        (130, 300),
+        (150, 450),
+    ],
 )
 def test_min_cut_is_networkx_s(nodes: int, edges: int, kind: str) -> None:
-    """97 nodes and more with few edges take the lists, the others the matrix."""
+    """Graphs of nodes^2 / 16 edges and more take the matrix, the others the lists."""
     for seed in range(3):
         which = (1000 * nodes + seed, nodes, edges, kind)
         check(*random_edges(*which), nodes, expected_of(*which))

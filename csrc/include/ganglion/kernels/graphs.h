@@ -134,7 +134,7 @@ size_t gn_min_cut_scratch(size_t nodes, size_t edges);
 /* The global minimum cut: *value, and side[nodes] (or NULL) with 1 for the side node 0 is not on. A graph in several
  * pieces has 0. GN_K_SIZE: fewer than 2 nodes. Maximum adjacency orders that contract every edge they prove to be in no
  * smaller cut (Nagamochi and Ibaraki 1992; Nagamochi, Ono, Ibaraki 1994; bounded queue: Henzinger, Noe, Schulz 2019;
- * pairs: Padberg and Rinaldi 1990), on a matrix when the graph is small or dense and on lists when it is sparse. At
+ * pairs: Padberg and Rinaldi 1990), on a matrix when the graph is dense and on lists when it is sparse. At
  * worst O(nodes^3) or O(nodes edges log nodes), as Stoer and Wagner's. */
 int gn_min_cut(const int32_t *sources, const int32_t *targets, const double *weights, size_t edges, size_t nodes,
                double *value, uint8_t *side, void *scratch);
