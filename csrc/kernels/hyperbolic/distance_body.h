@@ -1,26 +1,26 @@
 /* Distances of a few points to many, VL others at a time.
  *
- * Sums go along the dimensions, a vector register for each (other, sum); sum_rows then turns VL registers into one
- * that has each one's total. STEP others are in work at once, so that a part of the point is loaded once for them.
+ * Sums go along the dimensions, a vector register for each (other, sum). STEP others are in work at once, so that a part
+ * of a point is loaded once for them; step_sums folds their STEP registers into one, join_sums those of a group into
+ * one that has each other's total in its lane.
  * |x - y|^2 is summed as it stands: the form |x|^2 + |y|^2 - 2xy loses all digits of near points.
  */
-enum { MANY = GN_HYPERBOLIC_ROWS };
+enum { STEPS = VL / STEP };
 
 struct near {
     const float *points, *others;
     size_t dim, count, at; /* others at, at + 1, ... are this group's */
 };
 
-/* Sums of `step` others from `first` of the group on: squares[q][..] = |x_q - y|^2, norms = |y|^2. */
-SIMD __attribute__((always_inline)) void some(const struct near *it, size_t rows, size_t step, size_t first,
-                                              vf squares[][VL], vf *norms)
+/* Folded sums of STEP others from `first` of the group on: squares[q] = |x_q - y|^2, *norm = |y|^2. */
+SIMD __attribute__((always_inline)) void some(const struct near *it, size_t rows, size_t first, vf *squares, vf *norm)
 {
-    vf square[MANY][VL], norm[VL];
-    const float *other[VL];
-    for (size_t r = 0; r < step; r++) {
+    vf square[MANY][STEP], sum[STEP];
+    const float *other[STEP];
+    for (size_t r = 0; r < STEP; r++) {
         size_t j = it->at + first + r;
         other[r] = it->others + (j < it->count ? j : it->count - 1) * it->dim;
-        norm[r] = vf_zero();
+        sum[r] = vf_zero();
         for (size_t q = 0; q < rows; q++)
             square[q][r] = vf_zero();
     }
@@ -29,32 +29,32 @@ SIMD __attribute__((always_inline)) void some(const struct near *it, size_t rows
         vf x[MANY];
         for (size_t q = 0; q < rows; q++)
             x[q] = n >= VL ? vf_load(it->points + q * it->dim + i) : vf_load_n(it->points + q * it->dim + i, n);
-        for (size_t r = 0; r < step; r++) {
+        for (size_t r = 0; r < STEP; r++) {
             vf y = n >= VL ? vf_load(other[r] + i) : vf_load_n(other[r] + i, n);
-            norm[r] = vf_fma(y, y, norm[r]);
+            sum[r] = vf_fma(y, y, sum[r]);
             for (size_t q = 0; q < rows; q++) {
                 vf d = vf_sub(x[q], y);
                 square[q][r] = vf_fma(d, d, square[q][r]);
             }
         }
     }
-    for (size_t r = 0; r < step; r++) {
-        norms[first + r] = norm[r];
-        for (size_t q = 0; q < rows; q++)
-            squares[q][first + r] = square[q][r];
-    }
+    *norm = step_sums(sum);
+    for (size_t q = 0; q < rows; q++)
+        squares[q] = step_sums(square[q]);
 }
 
-/* The group's sums by other: square[q], norm. */
+/* The group's sums by other: square[q], *norm. */
 SIMD __attribute__((always_inline)) void group(const struct near *it, size_t rows, vf *square, vf *norm)
 {
-    vf squares[MANY][VL], norms[VL];
-    size_t step = rows == 1 ? STEP_ONE : STEP_MANY;
-    for (size_t first = 0; first < VL; first += step)
-        some(it, rows, step, first, squares, norms);
-    *norm = sum_rows(norms);
+    vf squares[MANY][STEPS], norms[STEPS], found[MANY];
+    for (size_t i = 0; i < STEPS; i++) {
+        some(it, rows, i * STEP, found, norms + i);
+        for (size_t q = 0; q < rows; q++)
+            squares[q][i] = found[q];
+    }
+    *norm = join_sums(norms);
     for (size_t q = 0; q < rows; q++)
-        square[q] = sum_rows(squares[q]);
+        square[q] = join_sums(squares[q]);
 }
 
 /* arccosh(1 + u) = ln(1 + x), x = u + sqrt(u (u + 2)). What 1 + x rounds off is put back where it shows: below 1, and
@@ -118,11 +118,11 @@ SIMD __attribute__((always_inline)) void poincare_rows(const float *points, size
 static void poincare(const float *points, size_t rows, const float *others, size_t count, size_t dim, float c,
                      float *out)
 {
-    if (rows == MANY)
-        poincare_rows(points, MANY, others, count, dim, c, out);
-    else
-        for (size_t q = 0; q < rows; q++)
-            poincare_rows(points + q * dim, 1, others, count, dim, c, out + q * count);
+    size_t q = 0;
+    for (; q + MANY <= rows; q += MANY)
+        poincare_rows(points + q * dim, MANY, others, count, dim, c, out + q * count);
+    for (; q < rows; q++)
+        poincare_rows(points + q * dim, 1, others, count, dim, c, out + q * count);
     finish(out, rows * count, 1.0f / sqrtf(c));
 }
 
@@ -147,24 +147,22 @@ SIMD __attribute__((always_inline)) void lorentz_rows(const float *points, size_
 
 static void lorentz(const float *points, size_t rows, const float *others, size_t count, size_t dim, float c, float *out)
 {
-    if (rows == MANY)
-        lorentz_rows(points, MANY, others, count, dim, c, out);
-    else
-        for (size_t q = 0; q < rows; q++)
-            lorentz_rows(points + q * dim, 1, others, count, dim, c, out + q * count);
+    size_t q = 0;
+    for (; q + MANY <= rows; q += MANY)
+        lorentz_rows(points + q * dim, MANY, others, count, dim, c, out + q * count);
+    for (; q < rows; q++)
+        lorentz_rows(points + q * dim, 1, others, count, dim, c, out + q * count);
     finish(out, rows * count, 1.0f / sqrtf(c));
 }
 
 static void factors(const float *points, size_t count, size_t dim, float c, float *to)
 {
     struct near it = {NULL, points, dim, count, 0};
-    vf norms[VL];
     for (; it.at < count; it.at += VL) {
         size_t n = count - it.at < VL ? count - it.at : VL;
-        vf left;
-        for (size_t first = 0; first < VL; first += STEP_ONE)
-            some(&it, 0, STEP_ONE, first, NULL, norms);
-        left = inside(sum_rows(norms), c);
+        vf left, norm;
+        group(&it, 0, NULL, &norm);
+        left = inside(norm, c);
         left = vf_pick(vf_eq(left, vf_zero()), vf_set1(NAN), left);
         vf_store_n(to + it.at, vf_div(vf_set1(2.0f), left), n);
     }

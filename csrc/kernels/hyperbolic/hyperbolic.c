@@ -100,7 +100,10 @@ static void mean_of(const struct job *job, float *row, float *out, double *work)
         return;
     }
     if (!frechet) {
-        job->ops->combine(row, job->values, job->count, dim, out);
+        if (job->model == GN_POINCARE && !factors)
+            job->ops->blend(row, job->values, job->count, dim, job->curvature, &whole, out);
+        else
+            job->ops->combine(row, job->values, job->count, dim, out);
         gn_einstein(job->model, dim, job->curvature, (double)whole - plain, out);
         return;
     }
@@ -165,7 +168,9 @@ int gn_hyperbolic_attention(int model, int mean, const float *queries, size_t ro
             gn_hyperbolic_origin(model, value_dim, curvature, out + r * value_dim);
         return GN_K_OK;
     }
-    if (model == GN_POINCARE)
+    if (rows == 1 && mean == GN_MEAN_EINSTEIN)
+        job.factors = NULL;
+    else if (model == GN_POINCARE)
         job.ops->factors(values, count, value_dim, curvature, scratch);
     job.work = (unsigned char *)scratch + factors_room(count) * sizeof(float);
     job.room = room_of(count, value_dim);

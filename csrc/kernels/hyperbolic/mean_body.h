@@ -23,9 +23,9 @@ static void weigh(float *row, size_t count, float temperature, const float *fact
     *whole = vf_sum(all);
 }
 
-/* Columns [0, vectors * VL) of the sum, in registers, COMBINE points at a time. */
+/* Columns [0, vectors * VL) of the sum, in registers, TOGETHER points at a time; out is added to where `add`. */
 SIMD __attribute__((always_inline)) void columns(const float *weights, const float *points, size_t count, size_t dim,
-                                                 size_t vectors, size_t last, float *out)
+                                                 size_t vectors, size_t last, int add, float *out)
 {
     enum { TOGETHER = 4 };
     vf sum[TOGETHER][4];
@@ -45,19 +45,53 @@ SIMD __attribute__((always_inline)) void columns(const float *weights, const flo
             const float *from = points + j * dim + v * VL;
             sum[0][v] = vf_fma(vf_set1(weights[j]), last == VL ? vf_load(from) : vf_load_n(from, last), sum[0][v]);
         }
-    for (size_t v = 0; v < vectors; v++)
-        vf_store_n(out + v * VL, vf_add(vf_add(sum[0][v], sum[1][v]), vf_add(sum[2][v], sum[3][v])), last);
+    for (size_t v = 0; v < vectors; v++) {
+        vf all = vf_add(vf_add(sum[0][v], sum[1][v]), vf_add(sum[2][v], sum[3][v]));
+        vf_store_n(out + v * VL, add ? vf_add(vf_load_n(out + v * VL, last), all) : all, last);
+    }
+}
+
+/* Sums go block by block, so that points whose factors were just made are still in the first cache. */
+enum { BLOCK = 64 };
+
+static void combine_block(const float *weights, const float *points, size_t count, size_t dim, int add, float *out)
+{
+    size_t i = 0;
+    for (; i + COMBINE * VL <= dim; i += COMBINE * VL)
+        columns(weights, points + i, count, dim, COMBINE, VL, add, out + i);
+    for (; i + VL <= dim; i += VL)
+        columns(weights, points + i, count, dim, 1, VL, add, out + i);
+    if (i < dim)
+        columns(weights, points + i, count, dim, 1, dim - i, add, out + i);
 }
 
 static void combine(const float *weights, const float *points, size_t count, size_t dim, float *out)
 {
-    size_t i = 0;
-    for (; i + COMBINE * VL <= dim; i += COMBINE * VL)
-        columns(weights, points + i, count, dim, COMBINE, VL, out + i);
-    for (; i + VL <= dim; i += VL)
-        columns(weights, points + i, count, dim, 1, VL, out + i);
-    if (i < dim)
-        columns(weights, points + i, count, dim, 1, dim - i, out + i);
+    size_t at = 0;
+    do {
+        size_t n = count - at < BLOCK ? count - at : BLOCK;
+        combine_block(weights + at, points + at * dim, n, dim, at != 0, out);
+        at += BLOCK;
+    } while (at < count);
+}
+
+static void blend(float *weights, const float *points, size_t count, size_t dim, float c, float *whole, float *out)
+{
+    float factor[BLOCK];
+    vf all = vf_zero();
+    for (size_t at = 0; at < count; at += BLOCK) {
+        size_t block = count - at < BLOCK ? count - at : BLOCK;
+        factors(points + at * dim, block, dim, c, factor);
+        for (size_t j = 0; j < block; j += VL) {
+            size_t n = block - j < VL ? block - j : VL;
+            vf w = vf_load_n(weights + at + j, n), scaled = vf_mul(w, vf_load_n(factor + j, n));
+            scaled = vf_pick(vf_eq(w, vf_zero()), vf_zero(), scaled);
+            all = vf_add(all, scaled);
+            vf_store_n(weights + at + j, scaled, n);
+        }
+        combine_block(weights + at, points + at * dim, block, dim, at != 0, out);
+    }
+    *whole = vf_sum(all);
 }
 
 /* Plain C on purpose: eight sums side by side are what a compiler makes vectors of, and all levels add in one order. */

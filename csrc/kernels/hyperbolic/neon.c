@@ -5,19 +5,17 @@
 #include "simd/neon.h"
 #include "simd/math.h"
 
-/* Others in work at once for one point and for many; vectors of a sum's columns. */
-enum { STEP_ONE = 4, STEP_MANY = 4, COMBINE = 4 };
+/* Others in work at once, points that share a reading of them, and vectors of a weighted sum's columns. */
+enum { STEP = 4, MANY = 4, COMBINE = 4 };
 
-/* Lane i is the sum of the lanes of rows[i]. */
-SIMD vf sum_rows(const vf *rows)
-{
-    return vpaddq_f32(vpaddq_f32(rows[0], rows[1]), vpaddq_f32(rows[2], rows[3]));
-}
+/* Four rows to one register: lane i is the sum of the lanes of r[i]. */
+SIMD vf step_sums(const vf *r) { return vpaddq_f32(vpaddq_f32(r[0], r[1]), vpaddq_f32(r[2], r[3])); }
+SIMD vf join_sums(const vf *steps) { return steps[0]; }
 
 #include "hyperbolic/distance_body.h"
 
 #include "hyperbolic/mean_body.h"
 
-const struct gn_hyperbolic_ops SIMD_NAME(gn_hyperbolic) = {poincare, lorentz, factors, weigh, combine, dots, gather};
+const struct gn_hyperbolic_ops SIMD_NAME(gn_hyperbolic) = {poincare, lorentz, factors, weigh, combine, blend, dots, gather};
 #include "simd/end.h"
 #endif

@@ -19,6 +19,9 @@ struct gn_hyperbolic_ops {
     void (*weigh)(float *row, size_t count, float temperature, const float *factors, float *plain, float *whole);
     /* out[dim] = sum of weights[j] * points[j] */
     void (*combine)(const float *weights, const float *points, size_t count, size_t dim, float *out);
+    /* weigh's second half and combine in one reading of the points, for one query: weights become weights times
+     * lambda, their sum is *whole, out[dim] the points' sum under them. The same operations as the two by themselves. */
+    void (*blend)(float *weights, const float *points, size_t count, size_t dim, float c, float *whole, float *out);
     /* In float64, the same operations in the same order on every level: products[j] = points[j] . with, and
      * sum[dim] = the sum of weights[j] * points[j]. */
     void (*dots)(const float *points, size_t count, size_t dim, const double *with, double *products);
