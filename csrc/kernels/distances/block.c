@@ -8,6 +8,7 @@
 #include "distances/block.h"
 
 #include "ganglion/kernels/matrix.h"
+#include "distances/bits.h"
 #include "hypervectors/ops.h"
 
 static const struct gn_distances_ops *const levels[GN_ISA_COUNT] = GN_LEVELS(gn_distances);
@@ -34,7 +35,7 @@ static int sizes_checked(const struct gn_block *it)
 static size_t chunk_of(const struct gn_block *it)
 {
     size_t fit;
-    if (it->way == GN_BLOCK_PACKED)
+    if (it->way == GN_BLOCK_PACKED || it->many_bits)
         return GN_BLOCK_KEYS;
     if (it->m == 1)
         return GN_BLOCK_ROW_KEYS;
@@ -66,9 +67,16 @@ int gn_block_open(struct gn_block *it, int metric, int element, const void *quer
     it->way = bits                                                           ? GN_BLOCK_BITS
               : element == GN_ELEMENT_I8 || m <= GN_BLOCK_FEW || !dim || !n ? GN_BLOCK_ROWS
                                                                              : GN_BLOCK_PACKED;
+    it->many_bits = metric == GN_METRIC_HAMMING && m > GN_BLOCK_FEW;
     it->chunk = chunk_of(it);
     it->far = m == 1 && n > NEAR_BYTES / (it->row_bytes + 1);
     return (m && dim && !queries) || (n && dim && !keys) ? GN_K_NULL : GN_K_OK;
+}
+
+/* Bytes of n packed rows of bits. */
+static size_t packed_bits(const struct gn_block *it, size_t n)
+{
+    return gn_up(n * gn_bits_groups(it->dim) * GN_BITS_GROUP_BYTES, GN_SCRATCH_ALIGN);
 }
 
 static size_t floats(size_t n) { return gn_up(n * sizeof(float), GN_SCRATCH_ALIGN); }
@@ -87,6 +95,9 @@ void gn_block_sizes(const struct gn_block *it, size_t *shared, size_t *worker)
     if (it->way == GN_BLOCK_PACKED) {
         *shared += floats(packed_queries(it));
         *worker = 2 * floats(GN_BLOCK_KEYS * it->dim + GN_PANEL_SLACK) + floats(GN_BLOCK_KEYS);
+    } else if (it->many_bits) {
+        *shared += packed_bits(it, queries);
+        *worker = packed_bits(it, it->chunk);
     } else if (it->metric == GN_METRIC_JACCARD) {
         *worker = floats(it->chunk);
     }
@@ -96,6 +107,7 @@ void gn_block_lay(struct gn_block *it, char *shared, char *workers, size_t worke
 {
     it->query_scale = (float *)(void *)shared;
     it->query_ones = (uint32_t *)(void *)shared;
+    it->query_bits = (uint64_t *)(void *)shared;
     it->packed = (float *)(void *)(shared + (it->metric == GN_METRIC_COSINE ? floats(gn_least(it->m, GN_BLOCK_QUERIES)) : 0));
     it->workers = workers;
     it->worker_bytes = worker_bytes;
@@ -106,7 +118,7 @@ static struct gn_block_worker worker_of(const struct gn_block *it, int worker)
     char *at = it->workers + (size_t)worker * it->worker_bytes;
     size_t room = floats(GN_BLOCK_KEYS * it->dim + GN_PANEL_SLACK);
     if (it->way != GN_BLOCK_PACKED)
-        return (struct gn_block_worker){.key_ones = (uint32_t *)(void *)at};
+        return (struct gn_block_worker){.key_ones = (uint32_t *)(void *)at, .key_bits = (uint64_t *)(void *)at};
     return (struct gn_block_worker){.packed = (float *)(void *)at,
                                     .widened = (float *)(void *)(at + room),
                                     .key_scale = (float *)(void *)(at + 2 * room)};
@@ -169,6 +181,8 @@ void gn_block_queries(struct gn_block *it, size_t first, size_t rows)
             pack_queries(it, i, gn_least(GN_ROWS_BLOCK, rows - i), it->packed + i * it->dim);
     } else if (it->metric == GN_METRIC_COSINE) {
         scale_rows(it);
+    } else if (it->many_bits && it->ops->bit_tile) {
+        gn_bits_pack(queries + first * it->dim, rows, it->dim, 1, it->query_bits);
     } else if (it->metric == GN_METRIC_JACCARD) {
         gn_hypervectors()->ones(queries + first * it->dim, rows, it->dim, it->dim, it->query_ones);
     }
@@ -183,6 +197,8 @@ void gn_block_keys(const struct gn_block *it, int worker, size_t at, size_t n)
         pack(it, rows, n, it->matrix->columns, GN_BLOCK_KEYS, mine.packed);
         if (it->metric == GN_METRIC_COSINE)
             inverse_norms(it, rows, n, mine.key_scale);
+    } else if (it->many_bits && it->ops->bit_tile) {
+        gn_bits_pack((const uint8_t *)keys, n, it->dim, GN_BITS_KEYS, mine.key_bits);
     } else if (it->metric == GN_METRIC_JACCARD) {
         gn_hypervectors()->ones((const uint8_t *)keys, n, it->dim, it->dim, mine.key_ones);
     }
@@ -218,6 +234,12 @@ static void bit_scores(const struct gn_block *it, int worker, size_t i, size_t r
     const uint8_t *queries = (const uint8_t *)it->queries + (it->first + i) * it->dim;
     const uint8_t *keys = (const uint8_t *)it->keys + at * it->dim;
     const uint32_t *ones = worker_of(it, worker).key_ones;
+    if (it->many_bits && it->ops->bit_tile) {
+        size_t groups = gn_bits_groups(it->dim);
+        it->ops->bit_tile(it->query_bits + i * groups * GN_BITS_WORDS, rows, worker_of(it, worker).key_bits, n, groups,
+                          out, stride);
+        return;
+    }
     if (it->metric == GN_METRIC_HAMMING && rows == 1)
         (it->far ? ops->hamming_far : ops->hamming)(queries, keys, n, it->dim, it->dim, (uint32_t *)(void *)out);
     else if (it->metric == GN_METRIC_HAMMING)

@@ -17,11 +17,13 @@ enum gn_block_way { GN_BLOCK_ROWS, GN_BLOCK_PACKED, GN_BLOCK_BITS };
 struct gn_block_worker {
     float *packed, *widened, *key_scale; /* PACKED: the chunk's panels, its float32 form, 1 / |k| */
     uint32_t *key_ones;                  /* BITS, jaccard */
+    uint64_t *key_bits;                  /* BITS, hamming of many */
 };
 
 struct gn_block {
     int metric, element, base_metric; /* l2 is l2sq, and roots at the end */
     enum gn_block_way way;
+    int many_bits; /* hamming of enough queries to pack for */
     int far; /* one query, and more keys than caches hold */
     const char *queries, *keys;
     size_t m, n, dim, row_bytes;
@@ -31,6 +33,7 @@ struct gn_block {
     size_t chunk;       /* keys of a part, a multiple of 8 */
     float *packed, *query_scale;
     uint32_t *query_ones;
+    uint64_t *query_bits;
     char *workers;
     size_t worker_bytes;
 };

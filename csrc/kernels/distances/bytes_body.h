@@ -57,6 +57,9 @@ ROW_I8(i8_dot, GN_METRIC_DOT)
 ROW_I8(i8_cosine, GN_METRIC_COSINE)
 ROW_I8(i8_l2sq, GN_METRIC_L2SQ)
 
+#ifndef BIT_TILE
+#define BIT_TILE NULL
+#endif
 #define DISTANCES_TABLE                                                                                              \
     {.row = {{f32_dot, f32_cosine, NULL, f32_l2sq},                                                                  \
              {f16_dot, f16_cosine, NULL, f16_l2sq},                                                                  \
@@ -68,4 +71,5 @@ ROW_I8(i8_l2sq, GN_METRIC_L2SQ)
      .counts = counts,                                                                                               \
      .roots = roots,                                                                                                 \
      .scale = scale_by,                                                                                              \
-     .nearer = nearer}
+     .nearer = nearer,                                                                                               \
+     .bit_tile = BIT_TILE}

@@ -18,6 +18,9 @@ struct gn_distances_ops {
     void (*counts)(float *scores, size_t n);                              /* uint32_t in place, to float32 */
     void (*roots)(float *scores, size_t n);                               /* square roots in place */
     void (*scale)(float *scores, size_t n, float by, const float *each);  /* scores[j] = scores[j] * by * each[j] */
+    /* Hamming distances of m packed queries (across 1) to n packed keys (across GN_BITS_KEYS): bits.h. May be NULL. */
+    void (*bit_tile)(const uint64_t *queries, size_t m, const uint64_t *keys, size_t n, size_t groups, float *out,
+                     size_t stride);
     /* Positions of the scores that are nearer than `bar`, ascending; returns how many. NaN is never nearer. */
     size_t (*nearer)(int smallest, const float *scores, size_t n, float bar, uint32_t *at);
 };

@@ -1,6 +1,7 @@
 /* Distances on AVX-512: int8 dot by VPDPBUSD on offset keys, its other metrics by VPDPWSSD on 16-bit lanes. */
 #include "base/isa.h"
 #ifdef GN_X86
+#include "distances/bits.h"
 #include "distances/ops.h"
 #include "simd/skylake.h"
 
@@ -101,6 +102,54 @@ static void i8_dot(const void *query, const void *keys, size_t n, size_t dim, in
     for (; j < n; j++)
         out[j] = (float)(int32_t)(vs_sum(offset_dot(q, rows + j * dim, dim)) - total * 128u);
 }
+/* `rows` queries by eight keys; a count of a lane is that of one key. */
+SIMD void bit_block(const int rows, const uint64_t *queries, const uint64_t *keys, size_t groups, float *out,
+                    size_t stride, size_t n)
+{
+    enum { CARRY = 0xd4, SUM = 0x96, MAJORITY = 0xe8 }; /* of three inputs; CARRY is bits.h's f */
+    vs one[4], two[4], four[4];
+    size_t words = groups * GN_BITS_WORDS;
+    EACH(r, rows)
+        one[r] = two[r] = four[r] = vs_zero();
+    for (size_t w = 0; w < words; w += GN_BITS_WORDS, keys += GN_BITS_WORDS * GN_BITS_KEYS) {
+        vs k[GN_BITS_WORDS];
+        EACH(i, GN_BITS_WORDS)
+            k[i] = _mm512_loadu_si512(keys + i * GN_BITS_KEYS);
+        EACH(r, rows)
+        {
+            const uint64_t *q = queries + (size_t)r * words + w;
+            vs x[GN_BITS_WORDS], a, b, c;
+            EACH(i, GN_BITS_WORDS)
+                x[i] = _mm512_xor_si512(k[i], _mm512_set1_epi64((long long)q[i]));
+            a = _mm512_ternarylogic_epi64(x[0], x[1], x[2], CARRY);
+            b = _mm512_ternarylogic_epi64(x[2], x[3], x[4], CARRY);
+            c = _mm512_ternarylogic_epi64(x[4], x[5], x[6], CARRY);
+            one[r] = _mm512_add_epi64(one[r], _mm512_popcnt_epi64(x[6]));
+            two[r] = _mm512_add_epi64(two[r], _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(a, b, c, SUM)));
+            four[r] = _mm512_add_epi64(four[r], _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(a, b, c, MAJORITY)));
+        }
+    }
+    EACH(r, rows)
+    {
+        vs all = _mm512_add_epi64(one[r], _mm512_slli_epi64(_mm512_add_epi64(two[r], _mm512_slli_epi64(four[r], 1)), 1));
+        _mm256_mask_storeu_ps(out + (size_t)r * stride, (__mmask8)vm_first(n),
+                              _mm256_cvtepi32_ps(_mm512_cvtepi64_epi32(all)));
+    }
+}
+
+static void bit_tile(const uint64_t *queries, size_t m, const uint64_t *keys, size_t n, size_t groups, float *out,
+                     size_t stride)
+{
+    size_t words = groups * GN_BITS_WORDS;
+    for (size_t j = 0; j < n; j += GN_BITS_KEYS) {
+        size_t i = 0, here = n - j < GN_BITS_KEYS ? n - j : GN_BITS_KEYS;
+        for (; i + 4 <= m; i += 4)
+            bit_block(4, queries + i * words, keys + j * words, groups, out + i * stride + j, stride, here);
+        for (; i < m; i++)
+            bit_block(1, queries + i * words, keys + j * words, groups, out + i * stride + j, stride, here);
+    }
+}
+#define BIT_TILE bit_tile
 #define OWN_I8_DOT 1
 #include "distances/bytes_body.h"
 
