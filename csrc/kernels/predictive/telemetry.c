@@ -22,7 +22,7 @@ struct model {
     size_t fields;
     double trend;
     int64_t time; /* of the last frame */
-    size_t arrays; /* bytes from here to three arrays, bounds, levels, slopes: a state may be moved */
+    size_t arrays; /* bytes from here to four arrays, bounds, levels, slopes, stamps: a state may be moved */
 };
 
 struct gn_telemetry_encoder {
@@ -50,18 +50,21 @@ static double *bounds_of(const struct model *model) { return array_of(model, 0);
 static double *levels_of(const struct model *model) { return array_of(model, 1); }
 static double *slopes_of(const struct model *model) { return array_of(model, 2); }
 
+/* When a field was last set right. */
+static int64_t *stamps_of(const struct model *model) { return (int64_t *)array_of(model, 3); }
+
 size_t gn_telemetry_encoder_size(size_t fields)
 {
     if (fields < 1 || fields > FIELDS_MAX)
         return SIZE_MAX;
-    return lines(sizeof(struct gn_telemetry_encoder)) + 4 * lines(fields * sizeof(double));
+    return lines(sizeof(struct gn_telemetry_encoder)) + 5 * lines(fields * sizeof(double));
 }
 
 size_t gn_telemetry_decoder_size(size_t fields)
 {
     if (fields < 1 || fields > FIELDS_MAX)
         return SIZE_MAX;
-    return lines(sizeof(struct gn_telemetry_decoder)) + 3 * lines(fields * sizeof(double));
+    return lines(sizeof(struct gn_telemetry_decoder)) + 4 * lines(fields * sizeof(double));
 }
 
 size_t gn_telemetry_frame_max(size_t fields)
@@ -112,22 +115,27 @@ static void forward(struct model *model, uint64_t dt)
     model->time = (int64_t)((uint64_t)model->time + dt);
 }
 
-static void take_step(struct model *model, size_t i, int64_t steps, uint64_t dt)
+/* The slope learns by how much the level was off in the time since it was last right, not since the last frame: that may
+ * have been about others. The model's time is the frame's. */
+static void take_step(struct model *model, size_t i, int64_t steps)
 {
+    uint64_t age = (uint64_t)model->time - (uint64_t)stamps_of(model)[i];
     double off = (double)steps * step_of(model, i);
     levels_of(model)[i] = levels_of(model)[i] + off;
-    if (model->trend > 0 && dt) {
-        double slope = off / (double)dt;
+    if (model->trend > 0 && age) {
+        double slope = off / (double)age;
         slope = slope * model->trend;
         slope = slopes_of(model)[i] + slope;
         slopes_of(model)[i] = isfinite(slope) ? slope : 0;
     }
+    stamps_of(model)[i] = model->time;
 }
 
 static void take_whole(struct model *model, size_t i, double x)
 {
     levels_of(model)[i] = x;
     slopes_of(model)[i] = 0;
+    stamps_of(model)[i] = model->time;
 }
 
 /* ---- the encoder */
@@ -161,6 +169,7 @@ static size_t key_frame(struct gn_telemetry_encoder *encoder, int64_t time, cons
     put_float(&to, model->trend);
     for (size_t i = 0; i < model->fields; i++) {
         levels_of(model)[i] = values[i];
+        stamps_of(model)[i] = time;
         put_float(&to, bounds_of(model)[i]);
         put_float(&to, values[i]);
         if (model->trend > 0)
@@ -187,7 +196,7 @@ static size_t delta_frame(struct gn_telemetry_encoder *encoder, int64_t time, co
         int64_t steps = steps_to(model, i, values[i]);
         put_varint(&to, steps ? zigzag(steps) : 0);
         if (steps) {
-            take_step(model, i, steps, dt);
+            take_step(model, i, steps);
         } else {
             put_float(&to, values[i]);
             take_whole(model, i, values[i]);
@@ -249,7 +258,7 @@ int gn_telemetry_encode(gn_telemetry_encoder *encoder, int64_t time, const doubl
         return GN_K_SIZE;
     if (time < encoder->seen)
         return GN_K_VALUE;
-    at = (int32_t *)array_of(model, 3);
+    at = (int32_t *)array_of(model, 4);
     encoder->seen = time;
     encoder->silent++;
     *length = 0;
@@ -296,7 +305,7 @@ int gn_telemetry_decoder_init(gn_telemetry_decoder *decoder, size_t fields)
 }
 
 /* Read once to see that all is well, once more to apply it. */
-static int take_fields(struct reader from, struct model *model, int kind, uint64_t dt, int apply)
+static int take_fields(struct reader from, struct model *model, int kind, int apply)
 {
     struct places places;
     if (!places_open(&places, &from, kind, model->fields))
@@ -308,7 +317,7 @@ static int take_fields(struct reader from, struct model *model, int kind, uint64
         if (from.bad || !(fabs((double)steps) <= STEPS_MAX))
             return 0;
         if (apply && code)
-            take_step(model, i, steps, dt);
+            take_step(model, i, steps);
         else if (apply)
             take_whole(model, i, x);
     }
@@ -323,10 +332,10 @@ static int decode_delta(gn_telemetry_decoder *decoder, const struct frame_head *
     if (from.bad)
         return GN_K_FORMAT;
     if (place == GN_FRAME_APPLIED) {
-        if (dt > (uint64_t)INT64_MAX - (uint64_t)model->time || !take_fields(from, model, head->kind, dt, 0))
+        if (dt > (uint64_t)INT64_MAX - (uint64_t)model->time || !take_fields(from, model, head->kind, 0))
             return GN_K_FORMAT;
         forward(model, dt);
-        take_fields(from, model, head->kind, dt, 1);
+        take_fields(from, model, head->kind, 1);
         decoder->place.next++;
     } else if (place == GN_FRAME_LOST) {
         decoder->place.in_step = 0;
@@ -336,7 +345,7 @@ static int decode_delta(gn_telemetry_decoder *decoder, const struct frame_head *
 }
 
 /* The fields of a keyframe, read once to see that all is well, once more to apply them. */
-static int take_key(struct reader from, struct model *model, double trend, int apply)
+static int take_key(struct reader from, struct model *model, double trend, int64_t time, int apply)
 {
     for (size_t i = 0; i < model->fields; i++) {
         double bound = get_float(&from), level = get_float(&from), slope = trend > 0 ? get_float(&from) : 0;
@@ -346,6 +355,7 @@ static int take_key(struct reader from, struct model *model, double trend, int a
             bounds_of(model)[i] = bound;
             levels_of(model)[i] = level;
             slopes_of(model)[i] = slope;
+            stamps_of(model)[i] = time;
         }
     }
     return from.at == from.end;
@@ -359,12 +369,12 @@ static int decode_key(gn_telemetry_decoder *decoder, const struct frame_head *he
     uint64_t fields = get_varint(&from);
     double trend = get_float(&from);
     if (from.bad || fields != model->fields || (uint16_t)epoch != head->epoch || !(trend >= 0 && trend <= 1) ||
-        !take_key(from, model, trend, 0))
+        !take_key(from, model, trend, time, 0))
         return GN_K_FORMAT;
     *outcome = place_of(&decoder->place, head, epoch);
     if (*outcome != GN_FRAME_APPLIED)
         return GN_K_OK;
-    take_key(from, model, trend, 1);
+    take_key(from, model, trend, time, 1);
     model->trend = trend;
     model->time = time;
     decoder->place = (struct place){epoch, head->number + 1, 1, 1};

@@ -22,7 +22,8 @@ enum { N_MAX = 1 << 24, STEPS_MAX = 1 << 24, LINE = 64, ENCODER = 0x47505631, DE
 struct model {
     size_t n;
     float bound, trend;
-    size_t level_at, slope_at; /* bytes from here to the arrays: a state may be moved */
+    size_t level_at, slope_at, stamp_at; /* bytes from here to the arrays: a state may be moved */
+    uint64_t clock; /* ticks since the keyframe; an element's stamp: when it was last set right */
 };
 
 struct gn_vector_encoder {
@@ -51,6 +52,8 @@ static float *level_of(const struct model *model) { return (float *)((uintptr_t)
 
 static float *slopes_of(const struct model *model) { return (float *)((uintptr_t)model + model->slope_at); }
 
+static uint32_t *stamps_of(const struct model *model) { return (uint32_t *)((uintptr_t)model + model->stamp_at); }
+
 /* NULL: the prediction is the level alone. */
 static const float *slope_of(const struct model *model) { return model->trend > 0 ? slopes_of(model) : NULL; }
 
@@ -58,14 +61,14 @@ size_t gn_vector_encoder_size(size_t n)
 {
     if (n < 1 || n > N_MAX)
         return SIZE_MAX;
-    return lines(sizeof(struct gn_vector_encoder)) + 3 * lines((n + PACK_ROOM) * sizeof(float));
+    return lines(sizeof(struct gn_vector_encoder)) + 4 * lines((n + PACK_ROOM) * sizeof(float));
 }
 
 size_t gn_vector_decoder_size(size_t n)
 {
     if (n < 1 || n > N_MAX)
         return SIZE_MAX;
-    return lines(sizeof(struct gn_vector_decoder)) + 2 * lines((n + PACK_ROOM) * sizeof(float));
+    return lines(sizeof(struct gn_vector_decoder)) + 3 * lines((n + PACK_ROOM) * sizeof(float));
 }
 
 /* A gap of up to 4 bytes, a code of 1 and 4 bytes; a keyframe has 8 bytes an element. */
@@ -92,6 +95,13 @@ static void forward(struct model *model, uint64_t ticks)
 {
     if (model->trend > 0)
         levels[gn_isa_level]->predict(level_of(model), slopes_of(model), model->n, (float)ticks, level_of(model));
+    model->clock += ticks;
+}
+
+static void begin(struct model *model)
+{
+    model->clock = 0;
+    memset(stamps_of(model), 0, model->n * sizeof(uint32_t));
 }
 
 /* Element i, whose level is already its prediction, was off by `steps` steps. */
@@ -101,23 +111,29 @@ static float stepped(const struct model *model, size_t i, int64_t steps)
     return level_of(model)[i] + off;
 }
 
-static void take_step(struct model *model, size_t i, int64_t steps, uint64_t ticks)
+/* The slope learns by how much the level was off in the ticks since it was last right, not since the last frame: that
+ * may have been about others. */
+static void take_step(struct model *model, size_t i, int64_t steps)
 {
     float off = (float)steps * (2 * model->bound);
     level_of(model)[i] = level_of(model)[i] + off;
     if (model->trend > 0) {
-        float slope = off / (float)ticks;
+        uint32_t age = (uint32_t)model->clock - stamps_of(model)[i];
+        float slope = off / (float)(age ? age : 1);
         slope = slope * model->trend;
         slope = slopes_of(model)[i] + slope;
         slopes_of(model)[i] = isfinite(slope) ? slope : 0;
+        stamps_of(model)[i] = (uint32_t)model->clock;
     }
 }
 
 static void take_whole(struct model *model, size_t i, float x)
 {
     level_of(model)[i] = x;
-    if (model->trend > 0)
+    if (model->trend > 0) {
         slopes_of(model)[i] = 0;
+        stamps_of(model)[i] = (uint32_t)model->clock;
+    }
 }
 
 /* ---- the encoder */
@@ -140,12 +156,12 @@ static int64_t steps_to(const struct model *model, size_t i, float x)
     return as_told(x, stepped(model, i, whole), model->bound) ? whole : 0;
 }
 
-static void put_code(struct writer *to, struct model *model, size_t i, float x, uint64_t ticks)
+static void put_code(struct writer *to, struct model *model, size_t i, float x)
 {
     int64_t steps = steps_to(model, i, x);
     put_varint(to, steps ? zigzag(steps) : 0);
     if (steps) {
-        take_step(model, i, steps, ticks);
+        take_step(model, i, steps);
     } else {
         put_bytes(to, bits_of(x), 4);
         take_whole(model, i, x);
@@ -166,6 +182,7 @@ static size_t key_frame(struct gn_vector_encoder *encoder, const float *x, uint8
         put_bytes(&to, bits_of(x[i]), 4);
     for (size_t i = 0; model->trend > 0 && i < model->n; i++)
         put_bytes(&to, bits_of(slopes_of(model)[i]), 4);
+    begin(model);
     encoder->since_key = 0;
     encoder->want_key = 0;
     return frame_end(&to);
@@ -181,7 +198,7 @@ static size_t delta_frame(struct gn_vector_encoder *encoder, const float *x, con
     put_places(&to, kind, at, count, model->n);
     forward(model, encoder->ticks);
     for (size_t i = 0; i < count; i++)
-        put_code(&to, model, (size_t)at[i], x[at[i]], encoder->ticks);
+        put_code(&to, model, (size_t)at[i], x[at[i]]);
     encoder->since_key++;
     return frame_end(&to);
 }
@@ -205,7 +222,8 @@ int gn_vector_encoder_init(gn_vector_encoder *encoder, size_t n, float bound, fl
     encoder->model = (struct model){.n = n, .bound = bound, .trend = trend};
     encoder->model.level_at = offset(sizeof *encoder, offsetof(gn_vector_encoder, model), n, 0);
     encoder->model.slope_at = offset(sizeof *encoder, offsetof(gn_vector_encoder, model), n, 1);
-    encoder->places_at = offset(sizeof *encoder, offsetof(gn_vector_encoder, model), n, 2);
+    encoder->model.stamp_at = offset(sizeof *encoder, offsetof(gn_vector_encoder, model), n, 2);
+    encoder->places_at = offset(sizeof *encoder, offsetof(gn_vector_encoder, model), n, 3);
     return GN_K_OK;
 }
 
@@ -265,11 +283,12 @@ int gn_vector_decoder_init(gn_vector_decoder *decoder, size_t n)
     decoder->model = (struct model){.n = n, .bound = 1};
     decoder->model.level_at = offset(sizeof *decoder, offsetof(gn_vector_decoder, model), n, 0);
     decoder->model.slope_at = offset(sizeof *decoder, offsetof(gn_vector_decoder, model), n, 1);
+    decoder->model.stamp_at = offset(sizeof *decoder, offsetof(gn_vector_decoder, model), n, 2);
     return GN_K_OK;
 }
 
 /* Reads a code and, with `apply`, does what it says. 0: no such thing. */
-static int take_code(struct reader *from, struct model *model, size_t i, uint64_t code, uint64_t ticks, int apply)
+static int take_code(struct reader *from, struct model *model, size_t i, uint64_t code, int apply)
 {
     int64_t steps = zagzig(code);
     if (code == 0) {
@@ -281,19 +300,19 @@ static int take_code(struct reader *from, struct model *model, size_t i, uint64_
     if (steps < -STEPS_MAX || steps > STEPS_MAX)
         return 0;
     if (apply)
-        take_step(model, i, steps, ticks);
+        take_step(model, i, steps);
     return 1;
 }
 
 /* The elements of a delta: read once to see that all is well, once more to apply it. */
-static int take_elements(struct reader from, struct model *model, int kind, uint64_t ticks, int apply)
+static int take_elements(struct reader from, struct model *model, int kind, int apply)
 {
     struct places places;
     if (!places_open(&places, &from, kind, model->n))
         return 0;
     for (size_t i; (i = places_next(&places)) < model->n;) {
         uint64_t code = get_varint(&from);
-        if (from.bad || !take_code(&from, model, i, code, ticks, apply))
+        if (from.bad || !take_code(&from, model, i, code, apply))
             return 0;
     }
     return from.at == from.end;
@@ -306,10 +325,10 @@ static int decode_delta(gn_vector_decoder *decoder, const struct frame_head *hea
     if (from.bad || ticks == 0)
         return GN_K_FORMAT;
     if (place == GN_FRAME_APPLIED) {
-        if (!take_elements(from, &decoder->model, head->kind, ticks, 0))
+        if (!take_elements(from, &decoder->model, head->kind, 0))
             return GN_K_FORMAT;
         forward(&decoder->model, ticks);
-        take_elements(from, &decoder->model, head->kind, ticks, 1);
+        take_elements(from, &decoder->model, head->kind, 1);
         decoder->place.next++;
     } else if (place == GN_FRAME_LOST) {
         decoder->place.in_step = 0;
@@ -335,6 +354,7 @@ static int decode_key(gn_vector_decoder *decoder, const struct frame_head *head,
         level_of(model)[i] = from_bits(get_bytes(&from, 4));
     for (size_t i = 0; i < model->n; i++)
         slopes_of(model)[i] = arrays == 2 ? from_bits(get_bytes(&from, 4)) : 0;
+    begin(model);
     model->bound = bound;
     model->trend = trend;
     decoder->place = (struct place){epoch, head->number + 1, 1, 1};
