@@ -149,6 +149,17 @@ def test_the_future_is_not_seen() -> None:
         array[30] = kept
 
 
+@pytest.mark.parametrize("wild", [np.nan, np.inf, -np.inf])
+def test_a_wild_query_is_its_own_row(wild: float) -> None:
+    q, k, v = normal(60, 8), normal(70, 8, seed=1), normal(70, 5, seed=2)
+    w = linear.favor_projection(19, 8)
+    calm = linear.linear_attention(q, k, v, w)
+    q[33, 2] = wild
+    got = linear.linear_attention(q, k, v, w)
+    assert np.isnan(got[33]).all()
+    assert (np.delete(got, 33, 0) == np.delete(calm, 33, 0)).all()
+
+
 def test_threads_bind_out_and_scale() -> None:
     q, k, v = normal(2, 600, 16), normal(2, 700, 16, seed=1), normal(2, 700, 9, seed=2)
     w = linear.favor_projection(33, 16)
