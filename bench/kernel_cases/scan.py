@@ -12,9 +12,10 @@ from kernel_cases.case import Call, Case, library, present
 
 
 def cases() -> Iterator[Case]:
-    """64 channels, 16 states, 100 and 1,000 tokens: softplus, skip and gate included."""
+    """64 channels, 16 states, 100 and 1,000 tokens, softplus, skip and gate included; one step of a Mamba block."""
     yield _scan(1000, floor=15.0, target=20.0, stretch=35.0)
     yield _scan(100)
+    yield _step()
 
 
 def _inputs(length: int) -> dict[str, Any]:
@@ -81,4 +82,65 @@ def _scan(length: int, **goals: Any) -> Case:
         errors=errors,
         error_max=2e-5,
         **goals,
+    )
+
+
+def _weights() -> dict[str, Any]:
+    """A small block: 64 wide, 128 channels, 16 states, rank 4, convolution of 4."""
+    rng = np.random.default_rng(2)
+    shapes = {
+        "in_proj": (256, 64),
+        "conv": (4, 128),
+        "conv_bias": (128,),
+        "x_proj": (36, 128),
+        "dt_proj": (128, 4),
+        "dt_bias": (128,),
+        "a_log": (128, 16),
+        "skip": (128,),
+        "out_proj": (64, 128),
+    }
+    return {name: (0.2 * rng.standard_normal(s)).astype(np.float32) for name, s in shapes.items()}
+
+
+def _torch_step(w: dict[str, Any], x: Any) -> Call:
+    torch = library("torch")
+    t = {name: torch.from_numpy(value) for name, value in w.items()}
+    silu, softplus = torch.nn.functional.silu, torch.nn.functional.softplus
+    token, past, h = torch.from_numpy(x), torch.zeros(3, 128), torch.zeros(128, 16)
+
+    def call() -> Any:
+        nonlocal past, h
+        u, z = (t["in_proj"] @ token).split(128)
+        window = torch.cat((past, u.unsqueeze(0)))
+        past = window[1:]
+        u = silu((window * t["conv"]).sum(0) + t["conv_bias"])
+        low, b, c = (t["x_proj"] @ u).split((4, 16, 16))
+        dt = softplus(t["dt_proj"] @ low + t["dt_bias"])
+        decay = torch.exp(-dt.unsqueeze(1) * t["a_log"].exp())
+        h = h * decay + (dt * u).unsqueeze(1) * b
+        return t["out_proj"] @ ((h @ c + t["skip"] * u) * silu(z))
+
+    return call
+
+
+def _step() -> Case:
+    w = _weights()
+    mamba, x = scan.Mamba(w), np.random.default_rng(3).standard_normal(64).astype(np.float32)
+    state, out = mamba.state(), np.empty(64, np.float32)
+
+    def errors() -> dict[str, float]:
+        """Ten steps on the same token, beside torch's."""
+        if not present("torch"):
+            return {"ganglion": 0.0}
+        begun, theirs = mamba.state(), _torch_step(w, x)
+        gaps = [np.abs(mamba.step(x, begun) - np.asarray(theirs())).max() for _ in range(10)]
+        return {"ganglion": float(max(gaps))}
+
+    return Case(
+        name="Mamba step, width 64, 128 channels, 16 states",
+        family="scan",
+        ours=lambda: mamba.step(x, state, out=out),
+        others={"torch": _torch_step(w, x)} if present("torch") else {},
+        errors=errors,
+        error_max=1e-5,
     )
