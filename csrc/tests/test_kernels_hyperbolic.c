@@ -344,7 +344,6 @@ int main(void)
     outside();
     threads();
     bad_input();
-    puts("test_kernels_hyperbolic: ok");
     printf("test_kernels_hyperbolic: ok\n");
     return 0;
 }
