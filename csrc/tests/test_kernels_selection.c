@@ -60,12 +60,13 @@ static void fill(float *x, size_t n, int kind)
         case 7: x[i] = NAN; break;
         case 8: x[i] = random_u64() % 8 ? -INFINITY : v; break;
         case 9: x[i] = i % 64 == 5 ? 100 + v : v; break; /* the best in one lane */
+        case 11: x[i] = random_u64() % 200 ? NAN : v; break; /* fewer numbers than winners */
         case 10: x[i] = i % 97 == 0 ? v * 1e30f : v * 1e-40f; break;
         default: x[i] = (float)i / (float)(1 + i % 5);
         }
     }
 }
-enum { KINDS = 12 };
+enum { KINDS = 13 };
 
 static void compare(size_t n, size_t k, int kind, int masked, int sorted, size_t skew)
 {

@@ -151,7 +151,7 @@ def test_bound_sees_what_changes() -> None:
 
 
 def test_what_is_not_numpy() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is optional")
     tensor = torch.arange(10, dtype=torch.float32)
     assert selection.kwta(tensor, 2).tolist() == [9, 8]
     assert selection.kwta(memoryview(np.arange(5, dtype=np.float32)), 1).tolist() == [4]
