@@ -279,7 +279,9 @@ static void refusals(void)
 #define STEP(x, n, d, q, m, beta, most, tol, o) gn_hopfield(x, n, d, q, m, beta, most, tol, o, &steps, &best, &w, s, NULL)
     CHECK(STEP(NULL, 4, 2, q, 1, 1, 1, 0, o) == GN_K_NULL && STEP(x, 4, 2, NULL, 1, 1, 1, 0, o) == GN_K_NULL);
     CHECK(STEP(x, 4, 2, q, 1, 1, 1, 0, NULL) == GN_K_NULL);
-    CHECK(gn_hopfield(x, 4, 2, q, 1, 1, 1, 0, o, NULL, NULL, NULL, NULL, NULL) == GN_K_NULL);
+    CHECK(gn_hopfield(x, 4, 2, q, 1, 1, 1, 0, o, NULL, NULL, NULL, NULL, NULL) == GN_K_OK);
+    CHECK(gn_hopfield(x, 4, 2, q, 1, 1, 2, 0, o, NULL, NULL, NULL, NULL, NULL) == GN_K_NULL);
+    CHECK(gn_hopfield(x, 4, 1, q, 2, 1, 1, 0, o, NULL, NULL, NULL, NULL, NULL) == GN_K_NULL);
     CHECK(STEP(x, huge, huge, q, 1, 1, 1, 0, o) == GN_K_SIZE && STEP(x, 4, huge, q, 9, 1, 1, 0, o) == GN_K_SIZE);
     CHECK(STEP(x, UINT32_MAX, 0, q, 1, 1, 1, 0, o) == GN_K_SIZE && STEP(x, 4, 2, q, 1, 1, 0, 0, o) == GN_K_SIZE);
     CHECK(STEP(x, 4, 2, q, 1, NAN, 1, 0, o) == GN_K_VALUE && STEP(x, 4, 2, q, 1, -1, 1, 0, o) == GN_K_VALUE);

@@ -16,7 +16,7 @@
 
 static const struct gn_hopfield_ops *const levels[GN_ISA_COUNT] = GN_LEVELS(gn_hopfield);
 
-enum { CHUNK_FLOATS = 131072, CHUNKS_MAX = 64, CHUNK_UNIT = 16, QUERIES_TILE = 16 };
+enum { CHUNK_FLOATS = GN_HOPFIELD_SMALL, CHUNKS_MAX = 64, CHUNK_UNIT = 16, QUERIES_TILE = 16 };
 
 struct plan {
     size_t chunk, chunks, partials;
@@ -35,6 +35,8 @@ struct retrieval {
     uint32_t *best;
     float *weight;
     gn_pool *pool;
+    struct gn_hopfield_slot one;
+    uint32_t one_active;
 };
 
 static size_t up(size_t n, size_t to) { return (n + to - 1) / to * to; }
@@ -43,7 +45,7 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static struct plan planned(size_t n, size_t d, size_t m)
 {
     struct plan plan = {0};
-    size_t rows = d < CHUNK_FLOATS / CHUNK_UNIT ? CHUNK_FLOATS / (d ? d : 1) / CHUNK_UNIT * CHUNK_UNIT : CHUNK_UNIT;
+    size_t rows = up(CHUNK_FLOATS / (d ? d : 1) + 1, CHUNK_UNIT); /* so GN_HOPFIELD_SMALL floats are one chunk */
     if (n / rows >= CHUNKS_MAX)
         rows = up(n / CHUNKS_MAX + 1, CHUNK_UNIT);
     plan.chunk = rows;
@@ -155,6 +157,14 @@ static void retrieve_round(void *job, const float *from, size_t count)
     }
 }
 
+/* One query, one step, one chunk: what it needs is small enough to come along with the call. */
+static int small(struct retrieval *it)
+{
+    it->running = &it->one;
+    it->rounds.active = &it->one_active;
+    return it->rounds.m == 1 && it->rounds.steps_max == 1 && it->plan.chunks <= 1;
+}
+
 int gn_hopfield(const float *patterns, size_t n, size_t d, const float *queries, size_t m, float beta,
                 size_t steps_max, float tolerance, float *out, uint32_t *steps, uint32_t *best, float *weight,
                 void *scratch, gn_pool *pool)
@@ -170,9 +180,10 @@ int gn_hopfield(const float *patterns, size_t n, size_t d, const float *queries,
     it.plan = planned(n, d, m);
     if (it.plan.size == SIZE_MAX)
         return GN_K_SIZE;
-    if (!scratch)
+    if (!scratch && !small(&it))
         return GN_K_NULL;
-    carve(&it, scratch);
+    if (scratch)
+        carve(&it, scratch);
     gn_hopfield_settle(&it.rounds, retrieve_round, &it);
     return GN_K_OK;
 }
