@@ -52,7 +52,7 @@ _FLOATS = ffi.typeof("float[]")
 _SIZE_MAX = 2 ** (8 * ffi.sizeof("size_t")) - 1
 _from_buffer = ffi.from_buffer
 _hopfield = lib.gn_hopfield
-_SMALL = lib.GN_HOPFIELD_SMALL
+_SMALL, _SMALL_ROWS = lib.GN_HOPFIELD_SMALL, lib.GN_HOPFIELD_SMALL_ROWS
 _MIXES = {"joint": lib.GN_HOPFIELD_JOINT, "gated": lib.GN_HOPFIELD_GATED}
 
 
@@ -146,7 +146,7 @@ def retrieve(
     arguments = (
         _from_buffer(_FLOATS, stored), n, d, _from_buffer(_FLOATS, asked), m, beta, steps, tolerance,
         _from_buffer(_FLOATS, result), _NULL, _NULL, _NULL,
-        _NULL if m == 1 == steps and n * d <= _SMALL else scratch(_room(n, d, m)),
+        _NULL if m == 1 == steps and n <= _SMALL_ROWS and n * d <= _SMALL else scratch(_room(n, d, m)),
     )  # fmt: skip
     if threads != 1:
         call("retrieve", threads, _hopfield, *arguments)

@@ -16,7 +16,8 @@
 
 static const struct gn_hopfield_ops *const levels[GN_ISA_COUNT] = GN_LEVELS(gn_hopfield);
 
-enum { CHUNK_FLOATS = GN_HOPFIELD_SMALL, CHUNKS_MAX = 64, CHUNK_UNIT = 16, QUERIES_TILE = 16 };
+/* A chunk holds GN_HOPFIELD_SMALL floats, and no more rows than a float32 sum in order can take. */
+enum { CHUNKS_MAX = 64, CHUNK_UNIT = 16, QUERIES_TILE = 16 };
 
 struct plan {
     size_t chunk, chunks, partials;
@@ -45,7 +46,7 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static struct plan planned(size_t n, size_t d, size_t m)
 {
     struct plan plan = {0};
-    size_t rows = up(CHUNK_FLOATS / (d ? d : 1) + 1, CHUNK_UNIT); /* so GN_HOPFIELD_SMALL floats are one chunk */
+    size_t rows = least(up(GN_HOPFIELD_SMALL / (d ? d : 1) + 1, CHUNK_UNIT), GN_HOPFIELD_SMALL_ROWS);
     if (n / rows >= CHUNKS_MAX)
         rows = up(n / CHUNKS_MAX + 1, CHUNK_UNIT);
     plan.chunk = rows;

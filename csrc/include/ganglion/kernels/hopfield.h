@@ -16,9 +16,9 @@
 #include "ganglion/kernels/base.h"
 
 // <cdef>
-enum { GN_HOPFIELD_SMALL = 131072 };
+enum { GN_HOPFIELD_SMALL = 131072, GN_HOPFIELD_SMALL_ROWS = 4096 };
 /* Bytes of scratch of gn_hopfield and gn_hopfield_energy; SIZE_MAX: a product of sizes overflows. gn_hopfield needs none
- * for one query and one step over at most GN_HOPFIELD_SMALL floats. */
+ * for one query and one step over at most GN_HOPFIELD_SMALL floats in at most GN_HOPFIELD_SMALL_ROWS rows. */
 size_t gn_hopfield_scratch(size_t n, size_t d, size_t m);
 
 /* out = the state after at most `steps_max` steps (1..), or after the first that moved it by no more than `tolerance`
