@@ -74,7 +74,7 @@ static size_t lay(struct gn_halves_job *job, const struct gn_halves_ops *ops, in
     k = times(times(planes, job->keys_padded), job->dim_padded);
     v = times(times(planes, job->keys_padded), job->value_padded);
     odd = line(times(heads, job->keys_padded / GN_HALVES_PAD));
-    /* A worker's part grows with the dims, times a thousand at most. */
+    /* A worker's part is less than 2^20 times the dims. */
     if (times(plus(job->dim_padded, job->value_padded), (size_t)1 << 20) == SIZE_MAX)
         return SIZE_MAX;
     job->work_bytes = ops->work_bytes(job);

@@ -107,8 +107,8 @@ SIMD void halves_row_weights(const struct halves_strip *strip, size_t r, size_t 
         most = vf_max(vf_load(s + j), most);
         other = vf_max(vf_load(s + j + 16), other);
     }
-    most = vf_max(vf_max(most, other), vf_max(other, most)); /* a NaN in one of them loses in one of the two orders */
-    float old = strip->top[r], top = vf_hmax(most) * c;
+    /* With a NaN among the scores any maximum will do: its weight is NaN, and so is the row. */
+    float old = strip->top[r], top = vf_hmax(vf_max(most, other)) * c;
     top = top > old ? top : old;
     strip->top[r] = top;
     base = vf_set1(top == -INFINITY ? 0.0f : top);
