@@ -21,8 +21,9 @@ class TrajectoryRing:
     def __init__(self, dtype: Any, slots: int, *, buffer: Any = None, attach: bool = False) -> None:
         """In `buffer` (writable memory of `bytes_needed`, shared memory say), or memory of its own.
 
-        attach=True takes the ring that another made there, to read only if the buffer is read-only. Raises ValueError: sizes, a buffer too small, not on 8 bytes
-        or read-only, or one that holds no such ring; a dtype with Python objects in it.
+        attach=True takes the ring that another made there, to read only if the buffer is read-only. Raises ValueError:
+        sizes, a buffer too small, not on 8 bytes or read-only, or one that holds no such ring; a dtype with Python
+        objects in it.
         """
         self.dtype = np.dtype(dtype)
         if self.dtype.hasobject:

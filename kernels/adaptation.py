@@ -224,18 +224,15 @@ def lora(
     ):
         # One vector and the plain case, in as few steps as Python allows; what is odd goes the long way and is told so.
         shape = down.shape
-        if x.dtype is down.dtype is up.dtype is F32 and len(shape) == 2 and x.shape == shape[1:]:
-            rank, size = shape
-            if up.shape == shape:
+        if x.dtype is down.dtype is up.dtype is F32 and up.shape == shape and x.shape == shape[1:]:
+            try:
+                rank, size = shape
                 found: Array = _empty(size, F32)
-                try:
-                    a, b, y = _from(_F, down), _from(_F, up), _from(_F, found)
-                    if not _forward(
-                        _from(_F, x), 1, size, size, rank, a, b, scale, _NULL, y, _NULL
-                    ):
-                        return found
-                except (ValueError, BufferError):  # gaps between elements
-                    pass
+                a, b, y = _from(_F, down), _from(_F, up), _from(_F, found)
+                if not _forward(_from(_F, x), 1, size, size, rank, a, b, scale, _NULL, y, _NULL):
+                    return found
+            except (ValueError, BufferError):  # gaps between elements, or not two dimensions
+                pass
     arguments, found = _lora_arguments(x, down, up, scale, base, out)
     call("lora", threads, _forward, *arguments)
     return found
@@ -259,6 +256,13 @@ def bind_lora(
 ) -> Bound[Array]:
     """`lora` with its arrays checked once."""
     arguments, found = _lora_arguments(x, down, up, scale, base, out)
+    if (
+        base is None and threads == 1
+    ):  # fewer arguments, each of which takes its time on the way to C
+        start, n, d_in, d_out, rank, a, b = arguments[:7]
+        adapter = ffi.new("gn_lora *", (d_in, d_out, rank, a, b, scale))
+        few = adapter, start, n, arguments[-1]
+        return Bound("lora", None, lib.gn_lora_apply, few, found, keep=(a, b))
     return Bound("lora", threads, lib.gn_lora_forward, arguments, found)
 
 
@@ -355,28 +359,35 @@ class MicroLora:
         self.parameters = np.zeros(rank * (d_in + d_out), F32)
         self.down = self.parameters[: rank * d_in].reshape(rank, d_in)
         self.up = self.parameters[rank * d_in :].reshape(rank, d_out)
-        self.scale = scale
-        self._sizes = (d_in, d_out, rank)
+        self._plain = (d_in,) if d_in == d_out else None
         self._kept = pointer(self.down), pointer(self.up)
+        self._adapter = ffi.new("gn_lora *", (d_in, d_out, rank, *self._kept, scale))
         self.down[:] = np.random.default_rng(seed).standard_normal((rank, d_in)) / np.sqrt(d_in)
+
+    @property
+    def scale(self) -> float:
+        """What the product is multiplied with; may be set."""
+        return float(self._adapter.scale)
+
+    @scale.setter
+    def scale(self, value: float) -> None:
+        self._adapter.scale = value
 
     def __call__(self, x: Any, *, base: Any = None, out: Any = None) -> Array:
         """`lora` with this adapter's factors."""
-        d_in, d_out, rank = self._sizes
         if (
             out is None
             and base is None
             and type(x) is _NDARRAY
             and x.dtype is F32
-            and x.shape == (d_in,)
+            and x.shape == self._plain
         ):
-            found: Array = _empty(d_out, F32)
-            if x.flags.c_contiguous and d_in == d_out:
-                ends = _from(_F, x), _from(_F, found)
-                if not _forward(
-                    ends[0], 1, d_in, d_out, rank, *self._kept, self.scale, _NULL, ends[1], _NULL
-                ):
+            found: Array = _empty(x.shape, F32)
+            try:
+                if not lib.gn_lora_apply(self._adapter, _from(_F, x), 1, _from(_F, found)):
                     return found
+            except (ValueError, BufferError):  # gaps between elements: told below
+                pass
         return lora(x, self.down, self.up, scale=self.scale, base=base, out=out)
 
     def gradient(self, x: Any, grad: Any) -> Array:

@@ -16,6 +16,7 @@ def cases() -> Iterator[Case]:
     """MicroLoRA three ways, e-prop in two sizes, one pattern in 10,000, a ring's record, a plateau."""
     yield adapter("bound", 1, 8, 12, None)
     yield adapter("plain arrays", 1, 2.5, 3.5, None)
+    yield adapter("function of four arrays", 1, None, None, None)
     yield adapter("bound", 64, 3, 4, 6)
     yield eprop(256, 3, 5, 6)
     yield eprop(1024, 1.5, 1.9, 2)
@@ -24,13 +25,20 @@ def cases() -> Iterator[Case]:
     yield plateau(1024)
 
 
-def adapter(form: str, n: int, floor: float, target: float, stretch: float | None) -> Case:
+def adapter(
+    form: str, n: int, floor: float | None, target: float | None, stretch: float | None
+) -> Case:
+    """`form`: everything bound; plain arrays in and out, the factors an adapter's own; the function of four arrays."""
     rng = np.random.default_rng(n)
     down, up = rng.standard_normal((2, RANK, DIM), dtype=np.float32)
     x = rng.standard_normal((n, DIM) if n > 1 else DIM, dtype=np.float32)
     out, hidden_t, up_t = np.empty_like(x), np.ascontiguousarray(down.T), up
     if form == "bound":
         ours: Call = ad.bind_lora(x, down, up, scale=0.5, out=out)
+    elif form == "plain arrays":
+        own = ad.MicroLora(DIM, RANK, scale=0.5)
+        own.down[:], own.up[:] = down, up
+        ours = lambda: own(x)  # noqa: E731
     else:
         ours = lambda: ad.lora(x, down, up, scale=0.5)  # noqa: E731
     others: dict[str, Call] = {"numpy": lambda: x + 0.5 * ((x @ hidden_t) @ up_t)}

@@ -154,7 +154,9 @@ static void adapter(size_t n, size_t d_in, size_t d_out, size_t rank, gn_pool *p
     if (d_in == d_out) { /* in place, and no base is x */
         memcpy(base, x, n * d_in * 4);
         CHECK(gn_lora_forward(x, n, d_in, d_out, rank, a, b, scale, NULL, out, pool) == GN_K_OK);
-        CHECK(gn_lora_forward(x, n, d_in, d_out, rank, a, b, scale, NULL, x, pool) == GN_K_OK);
+        CHECK(gn_lora_forward(x, n, d_in, d_out, rank, a, b, scale, NULL, base, pool) == GN_K_OK);
+        CHECK(gn_lora_apply(&(gn_lora){d_in, d_out, rank, a, b, scale}, x, n, x) == GN_K_OK);
+        CHECK(memcmp(x, base, n * d_out * 4) == 0);
         CHECK(memcmp(x, out, n * d_out * 4) == 0);
     }
     guarded_free(&gx), guarded_free(&ga), guarded_free(&gb), guarded_free(&gy), guarded_free(&go);

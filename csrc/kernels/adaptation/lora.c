@@ -47,6 +47,14 @@ int gn_lora_forward(const float *x, size_t n, size_t d_in, size_t d_out, size_t 
     return GN_K_OK;
 }
 
+int gn_lora_apply(const gn_lora *adapter, const float *x, size_t n, float *out)
+{
+    if (!adapter)
+        return GN_K_NULL;
+    return gn_lora_forward(x, n, adapter->d_in, adapter->d_out, adapter->rank, adapter->down, adapter->up, adapter->scale,
+                           NULL, out, NULL);
+}
+
 size_t gn_lora_scratch(size_t n, size_t rank)
 {
     return gn_adapt_too_many(n, 2 * rank) ? SIZE_MAX : (2 * n * rank * sizeof(float) + 63) / 64 * 64;

@@ -52,6 +52,8 @@ def test_a_bundle_is_the_majority(bits: int, n: int, seed: int, ties: str) -> No
     got = hv.bundle(vectors, bits=bits, ties=ties)
     assert (unpacked(got, bits) == wanted).all()
     assert not unpacked(got, 64 * hv.words(bits))[bits:].any()
+    there = hv.bundle(hv.permute(vectors, seed, bits=bits), bits=bits, ties=ties)
+    assert (there == hv.permute(got, seed, bits=bits)).all()
 
 
 @settings(max_examples=60, deadline=None)
@@ -161,6 +163,7 @@ def test_elsewhere_hdc_ties_have_a_rule_without_bias() -> None:
     ab, cd = hv.bundle(np.stack([a, b]), bits=BITS), hv.bundle(np.stack([c, d]), bits=BITS)
     assert abs(unpacked(ab, BITS).mean() - 0.5) < 0.02
     assert abs(hv.similarity(ab, cd, bits=BITS)) < 0.05
+    assert hv.similarity(a & b, c & d, bits=BITS) > 0.2
     for part in (a, b):
         assert abs(hv.similarity(ab, part, bits=BITS) - 0.5) < 0.05
     assert (ab == hv.bundle(np.stack([b, a]), bits=BITS)).all()
@@ -213,7 +216,7 @@ def test_memoryviews_and_out() -> None:
     out = np.empty(2, np.uint64)
     assert hv.bind(memoryview(a), memoryview(b), out=out) is out
     assert (hv.bind(a, b, out=a) == out).all()
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed")
     tensor = torch.from_numpy(b.view(np.int64)).view(torch.uint64)
     assert hv.similarity(tensor, b) == 1
 

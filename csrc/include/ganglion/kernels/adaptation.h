@@ -56,6 +56,13 @@ int gn_eprop_apply(float *weights, float *gradient, size_t count, float rate);
 /* x[n][d_in], base and out [n][d_out]; out may be base, or x when base is NULL. base NULL wants d_in = d_out (GN_K_SIZE). */
 int gn_lora_forward(const float *x, size_t n, size_t d_in, size_t d_out, size_t rank, const float *down,
                     const float *up, float scale, const float *base, float *out, gn_pool *pool);
+/* The same for an adapter that is kept: out = x + scale * up^T (down x), on the calling thread; d_in = d_out (GN_K_SIZE). */
+typedef struct gn_lora {
+    size_t d_in, d_out, rank;
+    const float *down, *up;
+    float scale;
+} gn_lora;
+int gn_lora_apply(const gn_lora *adapter, const float *x, size_t n, float *out);
 size_t gn_lora_scratch(size_t n, size_t rank);
 /* Adds the gradients of a loss whose gradient by y is grad[n][d_out]: d_down[rank][d_in] += scale * (up grad) x^T,
  * d_up[rank][d_out] += scale * (down x) grad^T, summed over the n rows. grad_x[n][d_in], if not NULL, is
