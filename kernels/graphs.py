@@ -263,7 +263,7 @@ def _gat(
     kept = None
     if attention is not None:
         kept = out_of(attention, (t.size, heads), [s, t, *inputs, result], "attention")
-    size = lib.gn_graph_layer_scratch(nodes, t.size, x.shape[1], 0, heads * each, count(threads))
+    size = lib.gn_gat_scratch(nodes, t.size, x.shape[1], heads, each, count(threads))
     before = (
         pointer(s), pointer(t), nodes, t.size, pointer(x), x.shape[1], pointer(w), pointer(a_self),
         pointer(a_neighbour), at(b), heads, each, slope, bool(loops), bool(mean),

@@ -61,7 +61,9 @@ enum { KINDS = 9 };
 static void layer_run(const struct graph *g, struct layer *it, int kind, gn_pool *pool)
 {
     size_t out = it->heads * it->each;
-    void *scratch = scratch_new(gn_graph_layer_scratch(g->nodes, g->edges, it->in, out, out, gn_pool_threads(pool)));
+    int threads = gn_pool_threads(pool);
+    void *scratch = scratch_new(kind < 7 ? gn_graph_layer_scratch(g->nodes, g->edges, it->in, out, out, threads)
+                                         : gn_gat_scratch(g->nodes, g->edges, it->in, it->heads, it->each, threads));
     int status;
     if (kind < 3)
         status = gn_graph_aggregate(GRAPH(*g), WEIGHTS(*g), g->nodes, g->edges, F(it->x), it->in, kind, F(it->out), pool);
@@ -136,6 +138,7 @@ static void layers(void)
     for (size_t nodes = 0; nodes < 5; nodes++)
         layer_levels(nodes, nodes * nodes, 5, 2, 3, 0);
     layer_levels(200, 1500, 20, 4, 8, 4);
+    layer_levels(30, 200, 9, 40, 2, 0);
     layer_levels(3, 40, 129, 1, 257, 0);
 }
 

@@ -1,6 +1,6 @@
 /* Minimum cut on lists of neighbours: the search of cut_matrix.c for large sparse graphs, a pass in about O(edges).
  *
- * The order needs to tell keys apart only below `best` (Henzinger, Noe, Schulz 2019, section 3.1): vertices at or above
+ * The order needs to tell keys apart only below `best` (Henzinger, Noe, Schulz 2019): vertices at or above
  * it wait in a stack, the others in a heap.
  */
 #include "graphs/cut.h"

@@ -4,7 +4,7 @@
  * Wagner 1997). When a vertex's key comes to `best` by the row of v, no cut below best separates it from v (Nagamochi
  * and Ibaraki 1992), so both become one; the last two of the order always may. Each star and each beginning of the order
  * is a cut that may lower best. A pass without much success also contracts disjoint pairs that hold at least half of
- * one end's weight (Padberg and Rinaldi 1990, test 2: the stars being known, another minimum cut does not part them).
+ * one end's weight (a test of Padberg and Rinaldi 1990: the stars being known, another minimum cut does not part them).
  */
 #include "graphs/cut.h"
 

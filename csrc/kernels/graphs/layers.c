@@ -56,7 +56,7 @@ static void aggregate_part(void *job, size_t part, int worker)
     (void)worker;
     for (size_t i = part * GN_NODES_PART; i < end; i++) {
         int32_t from = it->graph.starts[i], to = it->graph.starts[i + 1];
-        struct gn_row row = {it->graph.targets + from, it->weights ? it->weights + from : NULL, it->scales,
+        struct gn_row row = {it->graph.targets + from, it->weights ? it->weights + from : NULL, 1, it->scales,
                              (size_t)(to - from), it->x, it->width, it->width};
         float *out = it->out + i * it->width, times = 1, sum;
         if (it->kind == GN_AGGREGATE_MAX) {
@@ -113,15 +113,12 @@ static size_t product_scratch(size_t nodes, size_t in, size_t middle, size_t out
 size_t gn_graph_layer_scratch(size_t nodes, size_t edges, size_t in, size_t middle, size_t out, int threads)
 {
     size_t sum = 0, product = product_scratch(nodes, in, middle, out, threads), widest = in > out ? in : out, rows;
-    size_t workers = threads > 1 ? (size_t)threads : 1, row;
     widest = widest > middle ? widest : middle;
     if (product == SIZE_MAX || nodes > INT32_MAX - 2 || edges > INT32_MAX ||
-        __builtin_mul_overflow(nodes, widest, &rows) || __builtin_add_overflow(out, edges + 128, &row) ||
-        row > SIZE_MAX / sizeof(float))
+        __builtin_mul_overflow(nodes, widest, &rows))
         return SIZE_MAX;
     if (gn_room(&sum, product, 1) || gn_room(&sum, rows, sizeof(float)) || gn_room(&sum, rows, sizeof(float)) ||
-        gn_room(&sum, nodes, sizeof(float)) || gn_room(&sum, rows, 2 * sizeof(float)) ||
-        gn_room(&sum, workers, row * sizeof(float)))
+        gn_room(&sum, nodes, sizeof(float)) || gn_room(&sum, rows, sizeof(float)))
         return SIZE_MAX;
     return sum;
 }

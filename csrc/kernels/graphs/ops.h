@@ -3,10 +3,13 @@
 #define GN_KERNELS_GRAPHS_OPS_H
 #include "base/isa.h"
 
+enum { GN_HEADS_SLACK = 16 };
+
 /* One node's neighbours: rows of x, `stride` floats apart. */
 struct gn_row {
     const int32_t *targets;
-    const float *weights; /* NULL: all 1 */
+    const float *weights; /* those of neighbour i at i * step; NULL: all 1 */
+    size_t step;
     const float *scales;  /* by target; NULL: all 1 */
     size_t count;
     const float *x;
@@ -22,11 +25,19 @@ struct gn_cut_step {
 };
 
 struct gn_graphs_ops {
+    size_t lanes; /* of a vector: heads of fewer columns are worth heads_sum */
     /* out = times * (sum of weight * scale * row + own * own_row) */
     void (*sum)(const struct gn_row *row, float own, const float *own_row, float times, float *out);
+    /* The same of all heads at once: weights[i * heads + head_of[column]], own[head_of[column]]; heads = row->step.
+     * head_of has GN_HEADS_SLACK entries behind the last column's. */
+    void (*heads_sum)(const struct gn_row *row, const int32_t *head_of, const float *own, const float *own_row,
+                      float *out);
     void (*max)(const struct gn_row *row, float *out);
     float (*dot)(const float *a, const float *b, size_t n);
-    void (*softmax)(float *e, size_t n); /* in place */
+    /* e[(count + loop) * heads]: for each head the softmax over neighbours of leaky(own + other[target * stride]), the
+     * last with target `self` when `loop`; an edge to `self` then has none. */
+    void (*attend)(const float *own, const float *other, size_t stride, const int32_t *targets, size_t count,
+                   size_t heads, int32_t self, int loop, float slope, float *e);
     /* y = y * times + (add ? add : 0) + (bias ? bias : 0) */
     void (*finish)(float *y, float times, const float *add, const float *bias, size_t n);
     void (*relu)(float *y, const float *bias, size_t n);

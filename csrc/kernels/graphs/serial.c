@@ -6,5 +6,7 @@
 #include "graphs/layers_body.h"
 #include "graphs/cut_body.h"
 
-const struct gn_graphs_ops SIMD_NAME(gn_graphs) = {row_sum, row_max, dot, softmax, finish, relu, cut_step, cut_add};
+const struct gn_graphs_ops SIMD_NAME(gn_graphs) = {
+    VL, row_sum, heads_sum, row_max, dot, attend, finish, relu, cut_step, cut_add,
+};
 #include "simd/end.h"

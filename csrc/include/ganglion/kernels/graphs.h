@@ -22,8 +22,7 @@ enum gn_aggregation { GN_AGGREGATE_SUM = 0, GN_AGGREGATE_MEAN = 1, GN_AGGREGATE_
 int gn_graph_aggregate(const int32_t *starts, const int32_t *targets, const float *weights, size_t nodes, size_t edges,
                        const float *x, size_t width, int aggregation, float *out, gn_pool *pool);
 
-/* Bytes of scratch for gn_gcn, gn_sage and gn_gat: `in` and `out` the widths (for gn_gat out = heads * each), `middle`
- * the width of the pool's features in gn_sage (else 0). */
+/* Bytes of scratch for gn_gcn and gn_sage: `in` and `out` the widths, `middle` that of gn_sage's pool_w (else 0). */
 size_t gn_graph_layer_scratch(size_t nodes, size_t edges, size_t in, size_t middle, size_t out, int threads);
 
 /* Graph convolution (Kipf and Welling, ICLR 2017, eq. 2 and 8): out[nodes, out] = D^-1/2 (A + s I) D^-1/2 x w^T + bias.
@@ -48,6 +47,7 @@ int gn_sage(const int32_t *starts, const int32_t *targets, const float *weights,
  * wide, or NULL. self_loops: a node also reads itself once, and an edge to itself is not counted. A node that reads
  * none: zeros and bias. attention[edges, heads] takes the weights of the listed edges, or NULL. No activation and no
  * dropout: this is inference. GN_K_SIZE: heads or each is 0. */
+size_t gn_gat_scratch(size_t nodes, size_t edges, size_t in, size_t heads, size_t each, int threads);
 int gn_gat(const int32_t *starts, const int32_t *targets, size_t nodes, size_t edges, const float *x, size_t in,
            const float *w, const float *a_self, const float *a_neighbour, const float *bias, size_t heads, size_t each,
            float slope, int self_loops, int mean, float *out, float *attention, void *scratch, gn_pool *pool);
@@ -93,7 +93,7 @@ int gn_dag_parallel_branch(const int32_t *starts, const int32_t *targets, size_t
 /* Points on the hyperboloid: the direction of a node's features[nodes, width], at the distance radius * (depth + 1) /
  * levels from the origin (features of length 0: the origin). Scores are proportional to e^(-distance / temperature) to
  * the point in the direction of query[width] at query_radius; query NULL: to the nodes' Lorentz centroid (Law et al.,
- * ICML 2019, eq. 10). 0 < radius <= 30, 0 <= query_radius <= 30, temperature > 0. Also GN_K_VALUE: a feature or query
+ * ICML 2019). 0 < radius <= 30, 0 <= query_radius <= 30, temperature > 0. Also GN_K_VALUE: a feature or query
  * that is not finite. O(nodes width + edges). */
 int gn_dag_lorentz(const int32_t *starts, const int32_t *targets, size_t nodes, size_t edges, const float *features,
                    size_t width, const float *query, float radius, float query_radius, float temperature,
