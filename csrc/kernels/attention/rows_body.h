@@ -1,4 +1,4 @@
-/* Few queries: one after another along the rows of keys and values, nothing is packed; memory is the limit. */
+/* Few queries: one or two at a time along the rows of keys and values, nothing is packed; memory is the limit. */
 
 /* How many of a block's rows stand in panels: all, but for up to ROWS_FEW that would fill a vector badly. Blocks but the
  * last of a head have whole panels, so that it does not depend on how rows were parted which path a row takes. */
@@ -8,9 +8,9 @@ SIMD size_t rows_in_panels(const struct gn_sdpa_block *block)
     return block->rows <= ROWS_FEW ? 0 : over <= ROWS_FEW ? block->rows - over : block->rows;
 }
 
-/* Behind a visit's scores and factors, be they of a panel or of a row. */
+/* Behind a visit's scores and factors, be they of a panel or of two rows. */
 enum {
-    ROW_STATES = (GN_SDPA_KEYS + 1) * PANEL > GN_SDPA_ROW_KEYS ? (GN_SDPA_KEYS + 1) * PANEL : GN_SDPA_ROW_KEYS
+    ROW_STATES = (GN_SDPA_KEYS + 1) * PANEL > 2 * GN_SDPA_ROW_KEYS ? (GN_SDPA_KEYS + 1) * PANEL : 2 * GN_SDPA_ROW_KEYS
 };
 
 struct row {
@@ -47,7 +47,8 @@ static void rows_begin(const struct gn_sdpa_block *block)
 }
 
 /* Adds the products of `wide` vectors of columns to the sums of VL keys. */
-SIMD void row_products(const size_t wide, const float *query, const float *const keys[VL], size_t d, vf sum[VL])
+SIMD void row_products(const size_t wide, const float *query, const float *const keys[VL], size_t d,
+                       vf sum[VL])
 {
     vf part[4];
     SIMD_UNROLL
@@ -60,24 +61,57 @@ SIMD void row_products(const size_t wide, const float *query, const float *const
             sum[i] = vf_fma(part[c], vf_load(keys[i] + d + c * VL), sum[i]);
 }
 
-/* The scores of `count` <= VL keys as one vector; the lanes beyond hold the first key's. */
-SIMD vf row_scores(const struct gn_sdpa_block *block, const float *query, const float *k, size_t count)
+/* The same for two queries: the first half of the sums is the one's, the second the other's, of VL / 2 keys. */
+SIMD void pair_products(const size_t wide, const float *one, const float *two, const float *const keys[VL], size_t d,
+                        vf sum[VL])
+{
+    vf part[2][4];
+    SIMD_UNROLL
+    for (size_t c = 0; c < wide; c++) {
+        part[0][c] = vf_load(one + d + c * VL);
+        part[1][c] = vf_load(two + d + c * VL);
+    }
+    SIMD_UNROLL
+    for (int i = 0; i < VL / 2; i++)
+        SIMD_UNROLL
+        for (size_t c = 0; c < wide; c++) {
+            vf key = vf_load(keys[i] + d + c * VL);
+            sum[i] = vf_fma(part[0][c], key, sum[i]);
+            sum[i + VL / 2] = vf_fma(part[1][c], key, sum[i + VL / 2]);
+        }
+}
+
+/* The scores of `count` <= VL keys as one vector, or of a pair of queries those of `count` <= VL / 2 keys for both;
+ * lanes beyond hold the first key's. */
+SIMD vf row_scores(const int pair, const struct gn_sdpa_block *block, const float *one, const float *two,
+                   const float *k, size_t count)
 {
     const float *keys[VL];
-    vf sum[VL];
     size_t d = 0;
+    vf sum[VL];
     SIMD_UNROLL
     for (size_t i = 0; i < VL; i++) {
         keys[i] = k + (i < count ? i : 0) * block->k_row;
         sum[i] = vf_zero();
     }
-    for (; d + 4 * VL <= block->dim; d += 4 * VL)
-        row_products(4, query, keys, d, sum);
-    for (; d + VL <= block->dim; d += VL)
-        row_products(1, query, keys, d, sum);
+    for (; d + 4 * VL <= block->dim; d += 4 * VL) {
+        if (pair)
+            pair_products(4, one, two, keys, d, sum);
+        else
+            row_products(4, one, keys, d, sum);
+    }
+    for (; d + VL <= block->dim; d += VL) {
+        if (pair)
+            pair_products(1, one, two, keys, d, sum);
+        else
+            row_products(1, one, keys, d, sum);
+    }
     if (d < block->dim)
-        for (size_t i = 0; i < VL; i++)
-            sum[i] = vf_fma(vf_load(query + d), vf_load_n(keys[i] + d, block->dim - d), sum[i]);
+        for (int i = 0; i < VL; i++) {
+            int other = pair && i >= VL / 2;
+            vf key = vf_load_n(keys[i - (other ? VL / 2 : 0)] + d, block->dim - d);
+            sum[i] = vf_fma(vf_load((other ? two : one) + d), key, sum[i]);
+        }
     return square_sums(sum);
 }
 
@@ -125,11 +159,11 @@ SIMD void row_values(const size_t wide, const float *v, size_t step, const float
 
 /* The last columns, fewer than a vector. */
 static void row_values_tail(const float *v, size_t cols, size_t step, const float *weights, size_t count, float factor,
-                            float *values)
+                            float *values, int careful)
 {
     vf sum = vf_zero();
     for (size_t j = 0; j < count; j++)
-        if (weights[j] != 0)
+        if (!careful || weights[j] != 0)
             sum = vf_fma(vf_set1(weights[j]), vf_load_n(v + j * step, cols), sum);
     vf_store(values, vf_fma(vf_load(values), vf_set1(factor), sum));
 }
@@ -144,25 +178,66 @@ static void row_sum(const struct gn_sdpa_block *block, struct span keys, const f
     for (; c + VL <= block->value_dim; c += VL)
         row_values(1, v + c, block->v_row, weights, count, factor, values + c, careful);
     if (c < block->value_dim)
-        row_values_tail(v + c, block->value_dim - c, block->v_row, weights, count, factor, values + c);
+        row_values_tail(v + c, block->value_dim - c, block->v_row, weights, count, factor, values + c,
+                        careful);
 }
 
-static void row_visit(const struct gn_sdpa_block *block, size_t i, struct span keys)
+/* The values of two rows at once, `wide` vectors of columns from v on. */
+SIMD void pair_values(const size_t wide, const float *v, size_t step, const float *one, const float *two, size_t count,
+                      const float factor[2], float *one_values, float *two_values)
+{
+    vf sum[2][4];
+    SIMD_UNROLL
+    for (size_t c = 0; c < wide; c++)
+        sum[0][c] = sum[1][c] = vf_zero();
+    for (size_t j = 0; j < count; j++) {
+        vf first = vf_set1(one[j]), second = vf_set1(two[j]);
+        SIMD_UNROLL
+        for (size_t c = 0; c < wide; c++) {
+            vf value = vf_load(v + j * step + c * VL);
+            sum[0][c] = vf_fma(first, value, sum[0][c]);
+            sum[1][c] = vf_fma(second, value, sum[1][c]);
+        }
+    }
+    SIMD_UNROLL
+    for (size_t c = 0; c < wide; c++) {
+        vf_store(one_values + c * VL, vf_fma(vf_load(one_values + c * VL), vf_set1(factor[0]), sum[0][c]));
+        vf_store(two_values + c * VL, vf_fma(vf_load(two_values + c * VL), vf_set1(factor[1]), sum[1][c]));
+    }
+}
+
+static void pair_sum(const struct gn_sdpa_block *block, struct span keys, const float *weights, const float factor[2],
+                     float *one_values, float *two_values)
+{
+    const float *v = block->v + keys.begin * block->v_row, *other = weights + GN_SDPA_ROW_KEYS;
+    size_t count = keys.end - keys.begin, c = 0;
+    for (; c + 4 * VL <= block->value_dim; c += 4 * VL)
+        pair_values(4, v + c, block->v_row, weights, other, count, factor, one_values + c, two_values + c);
+    for (; c + VL <= block->value_dim; c += VL)
+        pair_values(1, v + c, block->v_row, weights, other, count, factor, one_values + c, two_values + c);
+    if (c < block->value_dim) {
+        size_t cols = block->value_dim - c;
+        row_values_tail(v + c, cols, block->v_row, weights, count, factor[0], one_values + c, 0);
+        row_values_tail(v + c, cols, block->v_row, other, count, factor[1], two_values + c, 0);
+    }
+}
+
+/* Scores of a row become weights, its maximum and sum go on; what the row's older sums shrink by. */
+static float row_soften(const struct gn_sdpa_block *block, size_t i, struct span keys, float *weights)
 {
     struct row row = row_at(block, i);
-    float *weights = panel_scores(block);
-    const float *k = block->k + keys.begin * block->k_row;
     size_t count = keys.end - keys.begin;
     float most = row.state[0], shrink[VL], base;
     vf top = vf_set1(most), sum = vf_zero();
     int masked = block->mask || block->bias;
     for (size_t j = 0; j < count; j += VL) {
         size_t some = count - j < VL ? count - j : VL;
-        vf scores = row_scores(block, row.query, k + j * block->k_row, some);
-        if (masked || some < VL)
+        vf scores = vf_load(weights + j);
+        if (masked || some < VL) {
             scores = row_restrict(block, i, keys.begin + j, some, scores);
+            vf_store(weights + j, scores);
+        }
         top = vf_max(scores, top);
-        vf_store(weights + j, scores);
     }
     row.state[0] = vf_hmax(top);
     base = row.state[0] == -INFINITY ? 0 : row.state[0];
@@ -173,14 +248,58 @@ static void row_visit(const struct gn_sdpa_block *block, size_t i, struct span k
         sum = vf_add(sum, weight);
     }
     row.state[1] = row.state[1] * shrink[0] + vf_sum(sum);
-    row_sum(block, keys, weights, shrink[0], row.values, masked);
+    return shrink[0];
+}
+
+static void row_visit(const struct gn_sdpa_block *block, size_t i, struct span keys)
+{
+    struct row row = row_at(block, i);
+    float *weights = panel_scores(block), factor;
+    const float *k = block->k + keys.begin * block->k_row;
+    size_t count = keys.end - keys.begin;
+    for (size_t j = 0; j < count; j += VL) {
+        size_t some = count - j < VL ? count - j : VL;
+        vf_store(weights + j, row_scores(0, block, row.query, NULL, k + j * block->k_row, some));
+    }
+    factor = row_soften(block, i, keys, weights);
+    row_sum(block, keys, weights, factor, row.values, block->mask || block->bias);
+}
+
+/* Rows i and i + 1, which see the same keys: each key and value is read once for both. */
+static void pair_visit(const struct gn_sdpa_block *block, size_t i, struct span keys)
+{
+    struct row one = row_at(block, i), two = row_at(block, i + 1);
+    const size_t half = VL > 1 ? VL / 2 : 1;
+    float *weights = panel_scores(block), *other = weights + GN_SDPA_ROW_KEYS, both[2 * VL], factor[2];
+    const float *k = block->k + keys.begin * block->k_row;
+    size_t count = keys.end - keys.begin;
+    for (size_t j = 0; j < count; j += half) {
+        size_t some = count - j < half ? count - j : half;
+        vf_store(both, row_scores(1, block, one.query, two.query, k + j * block->k_row, some));
+        memcpy(weights + j, both, half * sizeof(float));
+        memcpy(other + j, both + VL / 2, half * sizeof(float));
+    }
+    factor[0] = row_soften(block, i, keys, weights);
+    factor[1] = row_soften(block, i + 1, keys, other);
+    if (block->mask || block->bias) {
+        row_sum(block, keys, weights, factor[0], one.values, 1);
+        row_sum(block, keys, other, factor[1], two.values, 1);
+    } else {
+        pair_sum(block, keys, weights, factor, one.values, two.values);
+    }
 }
 
 static void rows_visit(const struct gn_sdpa_block *block, struct span keys, size_t window)
 {
     for (size_t i = rows_in_panels(block); i < block->rows; i++) {
-        struct span one = row_span(block, i, keys, window);
-        if (one.begin < one.end)
+        struct span one = row_span(block, i, keys, window), two = {0, 0};
+        if (one.begin >= one.end)
+            continue;
+        if (VL > 1 && i + 1 < block->rows)
+            two = row_span(block, i + 1, keys, window);
+        if (one.begin == two.begin && one.end == two.end)
+            pair_visit(block, i++, one);
+        else
             row_visit(block, i, one);
     }
 }

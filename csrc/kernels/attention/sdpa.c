@@ -44,10 +44,29 @@ static int check(const struct sdpa_job *job)
     return gn_sdpa_check(job->shape, job->q, job->k, job->v, job->mask, job->bias, job->out, sizeof(float));
 }
 
+/* One query each of several heads that share their keys is several queries of one head: then keys are read once for
+ * all of them. A single query sees all keys, causal or not. */
+static struct gn_sdpa heads_as_queries(const struct gn_sdpa *shape)
+{
+    struct gn_sdpa other = *shape;
+    size_t *const strides[] = {other.q_strides, other.out_strides, other.mask_strides, other.bias_strides};
+    other.queries = shape->heads / shape->kv_heads;
+    other.heads = shape->kv_heads;
+    other.causal = 0;
+    for (size_t i = 0; i < sizeof strides / sizeof strides[0]; i++) {
+        strides[i][2] = strides[i][1];
+        strides[i][1] *= other.queries;
+    }
+    return other;
+}
+
 /* Bytes of scratch for one thread: a block's panels with one to spare, and the scores of a visit. */
 static size_t scratch_one(const struct gn_sdpa *shape)
 {
-    size_t rows = shape->queries < GN_SDPA_ROWS ? shape->queries : GN_SDPA_ROWS, width, bytes;
+    size_t rows = shape->queries, width, bytes;
+    if (rows == 1 && shape->kv_heads)
+        rows = shape->heads / shape->kv_heads;
+    rows = rows < GN_SDPA_ROWS ? rows : GN_SDPA_ROWS;
     if (shape->dim > GN_SDPA_EXTENT_MAX || shape->value_dim > GN_SDPA_EXTENT_MAX)
         return SIZE_MAX;
     width = shape->dim + shape->value_dim + 64;
@@ -173,8 +192,15 @@ int gn_sdpa(const struct gn_sdpa *shape, const float *q, const float *k, const f
 {
     struct sdpa_job job = {.shape = shape, .q = q, .k = k, .v = v, .mask = mask, .bias = bias, .out = out,
                            .scratch = scratch, .window = GN_SDPA_NO_WINDOW};
+    struct gn_sdpa other;
     int status = check(&job);
-    return status ? status : run(&job, pool);
+    if (status)
+        return status;
+    if (shape->heads != shape->kv_heads && shape->queries == 1) {
+        other = heads_as_queries(shape);
+        job.shape = &other;
+    }
+    return run(&job, pool);
 }
 
 int gn_sdpa_local(const struct gn_sdpa *shape, size_t window, size_t globals, const float *q, const float *k,
