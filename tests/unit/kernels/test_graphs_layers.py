@@ -276,7 +276,7 @@ def test_degree_not_above_zero_counts_as_none() -> None:
 
 
 def test_torch_tensors_are_taken_where_they_lie() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed")
     starts, targets, _, _ = random_graph(5, 30, 90)
     x, w = normal(1, 30, 8), normal(2, 8, 8)
     got = graphs.gcn(starts, targets, torch.from_numpy(x), torch.from_numpy(w))
