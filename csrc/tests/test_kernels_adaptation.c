@@ -300,7 +300,6 @@ int main(void)
     gn_isa_force(gn_isa_best());
     eviction();
     refusals();
-    puts("test_kernels_adaptation: ok");
     printf("test_kernels_adaptation: ok\n");
     return 0;
 }

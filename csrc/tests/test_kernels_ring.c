@@ -138,7 +138,6 @@ int main(void)
             in_order(slots, record);
     lies();
     at_once();
-    puts("test_kernels_ring: ok");
     printf("test_kernels_ring: ok\n");
     return 0;
 }
