@@ -6,9 +6,10 @@ through (log n, log median time), fitted in this run, for each kind of work by i
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -17,8 +18,10 @@ import numpy as np
 from ganglion.kernels import graphs
 from kernel_cases.case import Call, Case, library, present
 
+Maker = Callable[[int], tuple[Any, Any, Any]]
 SIZES = (100, 200, 400, 800, 1600)
 CHANGES = 400
+WORKS = ("kept", "flow", "search")
 
 
 def random_edges(nodes: int, edges: int, weights_max: int) -> tuple[Any, Any, Any]:
@@ -86,10 +89,27 @@ def cut_error(s: Any, t: Any, w: Any, nodes: int, others: dict[str, Any]) -> dic
     return {"ganglion": abs(graphs.min_cut(s, t, nodes, weights=w).value - want)}
 
 
-def measure_changes(nodes: int) -> dict[str, list[float]]:
-    """Random changes, microseconds each by the work they took: half new or heavier edges, half lighter or none."""
-    s, t, w = random_edges(nodes, 4 * nodes, 9)
-    kept = graphs.KeptCut(nodes, 4 * nodes + CHANGES)
+def groups(nodes: int) -> tuple[Any, Any, Any]:
+    """Complete graphs of 20 in a ring, 3 edges from each to the next: the least cut is no star, and there are many."""
+    rng = np.random.default_rng(nodes)
+    ends: list[tuple[int, int]] = []
+    for i in range(0, nodes, 20):
+        ends += itertools.combinations(range(i, i + 20), 2)
+        here, there = (rng.choice(20, 3, replace=False) for _ in range(2))
+        ends += zip((i + here).tolist(), ((i + 20) % nodes + there).tolist(), strict=True)
+    s, t = np.array(ends, np.int32).T.copy()
+    return s, t, np.ones(s.size)
+
+
+def sparse(nodes: int) -> tuple[Any, Any, Any]:
+    return random_edges(nodes, 4 * nodes, 9)
+
+
+def measure_changes(maker: Maker, nodes: int) -> dict[str, list[float]]:
+    """Random changes, microseconds each by the work they took: three in four to an edge there is, up to its usual
+    weight, one in four to a random pair."""
+    s, t, w = maker(nodes)
+    kept = graphs.KeptCut(nodes, s.size + CHANGES)
     kept.load(s, t, w)
     rng = np.random.default_rng(1)
     took: dict[str, list[float]] = defaultdict(list)
@@ -99,7 +119,7 @@ def measure_changes(nodes: int) -> dict[str, list[float]]:
             u, v = int(s[e]), int(t[e])
         else:
             u, v = (int(x) for x in rng.choice(nodes, 2, replace=False))
-        weight = float(rng.integers(0, 10))
+        weight = float(rng.integers(0, w.max() + 3))
         begin = time.perf_counter()
         work = kept.set(u, v, weight)
         took[work].append((time.perf_counter() - begin) * 1e6)
@@ -107,10 +127,10 @@ def measure_changes(nodes: int) -> dict[str, list[float]]:
     return took
 
 
-def crossing_changes(nodes: int) -> list[float]:
-    """The worst kind: the minimum's only star gets heavier again and again, so that a search must decide."""
-    s, t, w = random_edges(nodes, 4 * nodes, 9)
-    kept = graphs.KeptCut(nodes, 4 * nodes)
+def crossing_changes(maker: Maker, nodes: int) -> list[float]:
+    """The worst kind: an edge of the least cut gets heavier, again and again, so that searches must decide."""
+    s, t, w = maker(nodes)
+    kept = graphs.KeptCut(nodes, s.size)
     kept.load(s, t, w)
     took = []
     for _ in range(60):
@@ -134,55 +154,48 @@ def growth(times: dict[int, list[float]], statistic: Any = np.median) -> str:
     return f"n^{slope:.2f} ({seen[first]:.1f} us at {first}, {seen[last]:.1f} us at {last})"
 
 
-def kept_note() -> str:
+def kept_note(maker: Maker) -> str:
     by_kind: dict[str, dict[int, list[float]]] = defaultdict(dict)
+    forced: dict[int, list[float]] = {}
     fresh: dict[int, list[float]] = {}
     for nodes in SIZES:
-        took = measure_changes(nodes)
-        for kind, times in took.items():
+        for kind, times in measure_changes(maker, nodes).items():
             by_kind[kind][nodes] = times
-        by_kind["only searches"][nodes] = crossing_changes(nodes)
-        s, t, w = random_edges(nodes, 4 * nodes, 9)
+        forced[nodes] = crossing_changes(maker, nodes)
+        s, t, w = maker(nodes)
         fresh[nodes] = []
         for _ in range(7):
             begin = time.perf_counter()
             graphs.min_cut(s, t, nodes, weights=w)
             fresh[nodes].append((time.perf_counter() - begin) * 1e6)
-    last = by_kind["all"][SIZES[-1]]
-    shares = ", ".join(
-        f"{len(by_kind[kind].get(SIZES[-1], [])) / len(last):.0%} {kind}" for kind in graphs_work()
-    )
+    last = SIZES[-1]
+    shares = (f"{len(by_kind[work].get(last, [])) / CHANGES:.0%} {work}" for work in WORKS)
     parts = [
         f"random changes, mean {growth(by_kind['all'], np.mean)}",
-        *(f"{kind} {growth(by_kind[kind])}" for kind in graphs_work()),
-        f"only heavier least cuts {growth(by_kind['only searches'])}",
+        *(f"{work} {growth(by_kind[work])}" for work in WORKS),
+        f"changes that force a search {growth(forced)}",
         f"a fresh cut {growth(fresh)}",
     ]
-    return f"growth measured in this run: {'; '.join(parts)}; at n = {SIZES[-1]}: {shares}"
+    return f"growth in this run: {'; '.join(parts)}; at n = {last}: {', '.join(shares)}"
 
 
-def graphs_work() -> tuple[str, ...]:
-    return ("kept", "flow", "search")
-
-
-def kept_case() -> Case:
-    nodes = 1600
-    s, t, w = random_edges(nodes, 4 * nodes, 9)
-    kept = graphs.KeptCut(nodes, 4 * nodes)
+def kept_case(name: str, maker: Maker) -> Case:
+    nodes = SIZES[-1]
+    s, t, w = maker(nodes)
+    kept = graphs.KeptCut(nodes, s.size)
     kept.load(s, t, w)
     rng = np.random.default_rng(2)
-    order = iter(lambda: int(rng.integers(s.size)), None)
 
     def change() -> str:
-        e = next(order)
-        return kept.set(int(s[e]), int(t[e]), float(rng.integers(1, 10)))
+        e = int(rng.integers(s.size))
+        return kept.set(int(s[e]), int(t[e]), float(rng.integers(1, w.max() + 3)))
 
     return Case(
-        "kept min-cut, one random change, n 1,600, m = 4n",
+        f"kept min-cut, one random change, n {nodes:,}, {name}",
         "graphs",
         change,
         {"fresh search": partial(graphs.min_cut, s, t, nodes, weights=w)},
-        note=kept_note(),
+        note=kept_note(maker),
     )
 
 
@@ -197,12 +210,12 @@ def layer_cases() -> Iterator[Case]:
     out = np.empty((nodes, width), np.float32)
     others: dict[str, Any] = {}
     if present("scipy"):
-        sparse = library("scipy.sparse")
+        scipy = library("scipy.sparse")
         ones = np.ones(edges, np.float32)
-        a = sparse.csr_matrix((ones, targets, starts), (nodes, nodes)) + sparse.identity(
+        a = scipy.csr_matrix((ones, targets, starts), (nodes, nodes)) + scipy.identity(
             nodes, np.float32, "csr"
         )
-        scale = sparse.diags(np.asarray(a.sum(1)).ravel() ** -0.5).astype(np.float32)
+        scale = scipy.diags(np.asarray(a.sum(1)).ravel() ** -0.5).astype(np.float32)
         normal = (scale @ a @ scale).tocsr()
         others["scipy + numpy"] = lambda: normal @ (x @ w.T)
     yield Case(
@@ -279,6 +292,7 @@ def score_cases() -> Iterator[Case]:
 
 def cases() -> Iterator[Case]:
     yield from cut_cases()
-    yield kept_case()
+    yield kept_case("m = 4n", sparse)
+    yield kept_case("groups of 20 in a ring", groups)
     yield from layer_cases()
     yield from score_cases()
