@@ -43,7 +43,7 @@ static void sizes(void)
         size_t times = n <= 67 ? 3 : 2;
         for (size_t i = 0; i < times; i++, turn++)
             one(turn, n, n);
-        for (size_t few = 1; few <= 5; few++, turn++)
+        for (size_t few = 1; few <= 9; few++, turn++)
             one(turn, few, n);
         one(turn++, n, 33);
         one(turn++, n, 0);

@@ -11,7 +11,7 @@ static void open_case(struct trial *t, size_t queries, size_t keys, size_t width
     trial_open(t, 0, 0);
 }
 
-static const size_t row_counts[] = {1, 4, 5, 16, 19, 33, 40, 200};
+static const size_t row_counts[] = {1, 4, 5, 8, 16, 19, 33, 40, 200};
 enum { ROW_COUNTS = sizeof row_counts / sizeof row_counts[0] };
 
 #define FOR_ALL_LEVELS(level)                                \

@@ -4,7 +4,7 @@
 #include "attention/ops.h"
 #define TILE 12
 #define VECTORS 2
-#define ROWS_FEW 6
+#define ROWS_FEW 8
 #include "attention/transpose.h"
 #include "attention/tile_body.h"
 #include "attention/panel_body.h"

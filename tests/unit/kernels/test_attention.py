@@ -157,6 +157,23 @@ def test_grouped_queries_share_keys(level: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("heads", "kv_heads"), [(4, 2), (6, 1), (7, 7), (10, 1), (64, 2), (400, 2)]
+)
+def test_one_query_each_of_heads_that_share_keys(level: str, heads: int, kv_heads: int) -> None:
+    rng = np.random.default_rng(heads)
+    q = normal(rng, 2, heads, 1, 20)
+    k, v = normal(rng, 2, kv_heads, 600, 20), normal(rng, 2, kv_heads, 600, 10)
+    mask, bias = rng.random((2, heads, 1, 600)) < 0.5, normal(rng, heads, 1, 600)
+    for is_causal in (False, True):
+        got = sdpa(q, k, v, causal=is_causal)
+        np.testing.assert_allclose(got, attend(q, k, v), atol=1e-6)
+        with kernels.Pool(2) as pool:
+            np.testing.assert_array_equal(sdpa(q, k, v, causal=is_causal, threads=pool), got)
+        got = sdpa(q, k, v, mask=mask, bias=bias, causal=is_causal)
+        np.testing.assert_allclose(got, attend(q, k, v, mask, bias), atol=2e-6)
+
+
+@pytest.mark.parametrize(
     "shape", [(9,), (1, 9), (5, 9), (1, 1, 9), (3, 1, 9), (1, 5, 9), (2, 1, 5, 9), (2, 3, 5, 9)]
 )
 def test_masks_and_biases_broadcast(shape: tuple[int, ...]) -> None:
