@@ -36,30 +36,29 @@ SIMD void dots(const int rows, const int keys, const float *a, const float *b, s
             c[(size_t)i * stride + (size_t)j] = vf_sum(sum[i][j]);
 }
 
-#define FEW_NT(ROWS)                                                                                         \
-    static void few_nt_##ROWS(const float *a, const float *b, size_t n, size_t k, float *c, size_t stride)   \
-    {                                                                                                        \
-        size_t j = 0;                                                                                        \
-        for (; j + 4 <= n; j += 4)                                                                           \
-            dots(ROWS, 4, a, b + j * k, k, c + j, stride);                                                   \
-        for (; j < n; j++)                                                                                   \
-            dots(ROWS, 1, a, b + j * k, k, c + j, stride);                                                   \
+#define DOTS(ROWS)                                                                                                \
+    static __attribute__((noinline)) void dots_##ROWS(size_t keys, const float *a, const float *b, size_t k, float *c, \
+                                                      size_t stride)                                              \
+    {                                                                                                             \
+        if (keys == 4)                                                                                            \
+            dots(ROWS, 4, a, b, k, c, stride);                                                                    \
+        else                                                                                                      \
+            for (size_t j = 0; j < keys; j++)                                                                     \
+                dots(ROWS, 1, a, b + j * k, k, c + j, stride);                                                    \
     }
-FEW_NT(1)
-FEW_NT(2)
-FEW_NT(3)
-FEW_NT(4)
+DOTS(1)
+DOTS(2)
+DOTS(3)
+DOTS(4)
 
+/* Four rows of b at a time, which stay in the first cache for all of a. */
 static void few_nt(const float *a, size_t m, const float *b, size_t n, size_t k, float *c, size_t stride)
 {
-    if (m == 1)
-        few_nt_1(a, b, n, k, c, stride);
-    else if (m == 2)
-        few_nt_2(a, b, n, k, c, stride);
-    else if (m == 3)
-        few_nt_3(a, b, n, k, c, stride);
-    else if (m == 4)
-        few_nt_4(a, b, n, k, c, stride);
+    static void (*const by_rows[])(size_t, const float *, const float *, size_t, float *, size_t) = {dots_1, dots_2,
+                                                                                                     dots_3, dots_4};
+    for (size_t j = 0; j < n; j += 4)
+        for (size_t i = 0; i < m; i += 4)
+            by_rows[m - i < 4 ? m - i - 1 : 3](n - j < 4 ? n - j : 4, a + i * k, b + j * k, k, c + i * stride + j, stride);
 }
 
 /* c += `steps` rows of b, each times its element of a; n <= VL columns. */
@@ -84,8 +83,7 @@ SIMD void weigh(const int steps, const float *a, size_t k, size_t m, const float
     }
 }
 
-/* b[k, ...] and c share their stride. */
-static void few_nn(const float *a, size_t m, const float *b, size_t stride, size_t n, size_t k, float *c)
+SIMD void few_columns(const float *a, size_t m, const float *b, size_t stride, size_t n, size_t k, float *c)
 {
     size_t p = 0, j;
     for (; p + 4 <= k; p += 4) {
@@ -97,4 +95,13 @@ static void few_nn(const float *a, size_t m, const float *b, size_t stride, size
     for (; p < k; p++)
         for (j = 0; j < n; j += VL)
             weigh(1, a + p, k, m, b + p * stride + j, stride, n - j < (size_t)VL ? n - j : (size_t)VL, c + j, p != 0);
+}
+
+/* b[k, ...] and c share their stride. So many columns at a time that those of c stay in the first cache. */
+static void few_nn(const float *a, size_t m, const float *b, size_t stride, size_t n, size_t k, float *c)
+{
+    enum { C_FLOATS = 4096 };
+    size_t step = C_FLOATS / m / VL * VL;
+    for (size_t j = 0; j < n; j += step)
+        few_columns(a, m, b + j, stride, n - j < step ? n - j : step, k, c + j);
 }

@@ -5,7 +5,7 @@
 
 /* A panel holds `width` rows of an operand column by column: panel[p * width + r], rows that are missing zero.
  * Panels lie one after another; the last store of a packing may write up to GN_PANEL_SLACK floats behind the last. */
-enum { GN_ROWS_BLOCK = 168, GN_COLUMNS_BLOCK = 768, GN_PANEL_SLACK = 16, GN_FEW_ROWS = 4 };
+enum { GN_ROWS_BLOCK = 168, GN_COLUMNS_BLOCK = 768, GN_PANEL_SLACK = 16, GN_FEW_ROWS = 8 };
 
 typedef void gn_tile_fn(const float *a, size_t rows, const float *b, size_t columns, size_t k, float *c, size_t stride,
                         int add);
