@@ -304,6 +304,5 @@ int main(void)
     }
     gn_pool_close(pool);
     puts("test_kernels_distances: ok");
-    printf("test_kernels_distances: ok\n");
     return 0;
 }

@@ -131,6 +131,5 @@ int main(void)
     }
     CHECK(gn_isa_force(best) == GN_K_OK);
     puts("test_kernels_halves: ok");
-    printf("test_kernels_halves: ok\n");
     return 0;
 }

@@ -291,7 +291,6 @@ int main(void)
     threads_and_dense();
     routes();
     refusals();
-    printf("test_kernels_heads: ok\n");
     gn_isa_force(gn_isa_best());
     puts("test_kernels_heads: ok");
     return 0;
