@@ -27,10 +27,13 @@ static void take_tail_off(const struct comparing *job, const uint64_t *query, co
         out[i] -= (uint32_t)__builtin_popcountll((query[last] ^ keys[i * job->words + last]) & tail);
 }
 
-/* In float64, then rounded: one step of rounding away from the quotient at worst, and exact at 1 and -1. */
-static float similar(uint32_t distance, size_t bits, double each)
+/* In float64, then rounded: one step of rounding away from the quotient at worst, and exact at 1 and -1. The distance, up
+ * to 2^31, goes through an int32 so that the loop needs no 64-bit conversion, which SSE2 has not. */
+static void similar(const uint32_t *distance, size_t n, size_t bits, float *out)
 {
-    return (float)((double)((int64_t)bits - 2 * (int64_t)distance) * each);
+    double each = 1.0 / (double)bits, top = (double)bits - 0x1p31;
+    for (size_t i = 0; i < n; i++)
+        out[i] = (float)((top - 2.0 * (double)(int32_t)(distance[i] - 0x40000000u)) * each);
 }
 
 /* Keys [first, first + n) against queries [j, j + m): m rows of BLOCK distances. */
@@ -59,7 +62,6 @@ static void compare_block(void *argument, size_t part, int worker)
     uint32_t found[QUERIES * BLOCK];
     size_t j = part / job->blocks * QUERIES, first = part % job->blocks * BLOCK;
     size_t m = job->m - j < QUERIES ? job->m - j : QUERIES, n = job->n - first < BLOCK ? job->n - first : BLOCK;
-    double each = 1.0 / (double)job->bits;
     (void)worker;
     if (job->distance) {
         distances(job, j, m, first, n, job->distance + j * job->n + first, job->n);
@@ -67,8 +69,7 @@ static void compare_block(void *argument, size_t part, int worker)
     }
     distances(job, j, m, first, n, found, BLOCK);
     for (size_t q = 0; q < m; q++)
-        for (size_t i = 0; i < n; i++)
-            job->similarity[(j + q) * job->n + first + i] = similar(found[q * BLOCK + i], job->bits, each);
+        similar(found + q * BLOCK, n, job->bits, job->similarity + (j + q) * job->n + first);
 }
 
 static int comparable(const struct comparing *job, const void *out)
@@ -192,8 +193,10 @@ static void search_one(void *argument, size_t part, int worker)
         exchange(&b, 0, n - 1);
         sink(&b, 0, n - 1);
     }
-    for (size_t i = 0; i < job->k; i++)
-        b.slot[i] = similar(held(&b, i), job->bits, 1.0 / (double)job->bits);
+    for (size_t i = 0; i < job->k; i++) {
+        uint32_t distance = held(&b, i);
+        similar(&distance, 1, job->bits, &b.slot[i]);
+    }
 }
 
 int gn_hv_search(const uint64_t *queries, size_t m, const uint64_t *keys, size_t n, size_t bits, size_t k,
