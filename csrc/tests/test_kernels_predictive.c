@@ -238,7 +238,7 @@ static int decode_any(int telemetry, struct guarded *decoder, const unsigned cha
 /* Bytes changed, cut and added, with the checksum set right again half of the time. */
 static void hostile(int telemetry, struct guarded *decoder, size_t decoder_bytes, const unsigned char *frame, size_t length)
 {
-    unsigned char bad[FRAME_ROOM], *before = malloc(decoder_bytes);
+    unsigned char bad[FRAME_ROOM] = {0}, *before = malloc(decoder_bytes);
     CHECK(length + 8 < sizeof bad);
     for (int times = 0; times < 400; times++) {
         size_t now = length, changes = 1 + random_u64() % 4;
