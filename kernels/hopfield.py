@@ -28,7 +28,7 @@ from ganglion.kernels._arrays import (
     scratch,
     shaped,
 )
-from ganglion.kernels._call import Bound, Pool, call, check
+from ganglion.kernels._call import Bound, Pool, call
 from ganglion.kernels._kernels import ffi, lib
 
 __all__ = [
@@ -51,6 +51,7 @@ _NULL = ffi.NULL
 _FLOATS = ffi.typeof("float[]")
 _SIZE_MAX = 2 ** (8 * ffi.sizeof("size_t")) - 1
 _from_buffer = ffi.from_buffer
+_ndarray, _empty = np.ndarray, np.empty
 _hopfield = lib.gn_hopfield
 _SMALL, _SMALL_ROWS = lib.GN_HOPFIELD_SMALL, lib.GN_HOPFIELD_SMALL_ROWS
 _MIXES = {"joint": lib.GN_HOPFIELD_JOINT, "gated": lib.GN_HOPFIELD_GATED}
@@ -123,37 +124,39 @@ def retrieve(
 ) -> Array:
     """The states that the queries come to in at most `steps` steps."""
     if (
-        type(patterns) is np.ndarray
-        and type(queries) is np.ndarray
+        type(patterns) is _ndarray
+        and type(queries) is _ndarray
         and patterns.dtype is F32
         and queries.dtype is F32
         and out is None
-        and patterns.ndim == 2
-        and patterns.flags.c_contiguous
-        and queries.flags.c_contiguous
-        and queries.shape == patterns.shape[1:]
-    ):  # one query as people ask it: nothing is checked twice
-        stored, asked, m = patterns, queries, 1
-        (n, d), result = stored.shape, np.empty(queries.shape, F32)
-    else:
-        stored = array(patterns, "patterns", F32, 2)
-        n, d = stored.shape
-        asked, m = _rows(queries, "queries", d)
-        result = out_array(out, "out", asked.shape, F32, (stored, asked))
+        and steps == 1 == threads
+        and tolerance == 0.0
+    ):  # one query of a small memory, as people ask it: nothing is looked at twice
+        shape = patterns.shape
+        if len(shape) == 2 and queries.shape == shape[1:] and shape[0] <= _SMALL_ROWS:
+            n, d = shape
+            if n * d <= _SMALL and (beta is None or 0.0 <= beta <= 3.4e38):
+                result = _empty(d, F32)
+                try:
+                    if not _hopfield(
+                        _from_buffer(_FLOATS, patterns), n, d, _from_buffer(_FLOATS, queries), 1,
+                        _usual(d) if beta is None else beta, 1, 0.0,
+                        _from_buffer(_FLOATS, result), _NULL, _NULL, _NULL, _NULL, _NULL,
+                    ):  # fmt: skip
+                        return result
+                except (BufferError, ValueError):  # not dense: below it is named
+                    pass
+    stored = array(patterns, "patterns", F32, 2)
+    n, d = stored.shape
+    asked, m = _rows(queries, "queries", d)
     beta = _usual(d) if beta is None else _positive(beta, "beta")
-    if steps != 1 or tolerance != 0.0:
-        _limits(steps, tolerance)
-    arguments = (
-        _from_buffer(_FLOATS, stored), n, d, _from_buffer(_FLOATS, asked), m, beta, steps, tolerance,
-        _from_buffer(_FLOATS, result), _NULL, _NULL, _NULL,
-        _NULL if m == 1 == steps and n <= _SMALL_ROWS and n * d <= _SMALL else scratch(_room(n, d, m)),
+    _limits(steps, tolerance)
+    result = out_array(out, "out", asked.shape, F32, (stored, asked))
+    call(
+        "retrieve", threads, _hopfield,
+        pointer(stored), n, d, pointer(asked), m, beta, steps, tolerance,
+        pointer(result), _NULL, _NULL, _NULL, scratch(_room(n, d, m)),
     )  # fmt: skip
-    if threads != 1:
-        call("retrieve", threads, _hopfield, *arguments)
-    else:
-        status = _hopfield(*arguments, _NULL)
-        if status:
-            check(status, "retrieve")
     return result
 
 

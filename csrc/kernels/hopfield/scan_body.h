@@ -86,35 +86,41 @@ static void row_dots_many(const float *x, size_t rows, size_t d, const float *co
     }
 }
 
+/* A block whose highest score passes the slot's: what the slot has shrinks. */
+static void raise_max(struct gn_hopfield_slot *slot, const float *scores, size_t rows, size_t first, size_t width,
+                      float beta, float highest)
+{
+    float shrink = slot->sum == 0 ? 0 : expf(slot->max - highest);
+    size_t at = 0;
+    while (at < rows && scores[at] * beta != highest)
+        at++;
+    slot->best = (uint32_t)(first + at);
+    slot->max = highest;
+    slot->sum *= shrink;
+    for (size_t i = 0; slot->acc && i < width; i++)
+        slot->acc[i] *= shrink;
+}
+
 /* Scores to weights, in place; the slot's max, sum and acc follow. Returns 0, and makes the weights zeros, when all of
  * them together are below 2^-50 of what the slot has: the rows need not be read again. */
-static int weigh(float *scores, size_t rows, size_t first, size_t width, float beta, struct gn_hopfield_slot *slot)
+SIMD int weigh_vectors(float *scores, size_t rows, size_t first, size_t width, float beta,
+                       struct gn_hopfield_slot *slot, const size_t vectors)
 {
-    vf top = vf_set1(-INFINITY), sum = vf_zero(), by;
+    vf s[BLOCK_ROWS / VL], top = vf_set1(-INFINITY), sum = vf_zero(), by = vf_set1(beta);
     float highest, total;
-    for (size_t r = 0; r < rows; r += VL) {
-        size_t n = rows - r < VL ? rows - r : VL;
-        vf s = vf_mul(vf_load_n(scores + r, n), vf_set1(beta));
-        s = n < VL ? vf_pick(vm_first(n), s, vf_set1(-INFINITY)) : s;
-        vf_store(scores + r, s);
-        top = vf_max(top, s);
+    for (size_t v = 0; v < vectors; v++) {
+        size_t left = rows - v * VL;
+        s[v] = vf_mul(left < VL ? vf_load_n(scores + v * VL, left) : vf_load(scores + v * VL), by);
+        s[v] = left < VL ? vf_pick(vm_first(left), s[v], vf_set1(-INFINITY)) : s[v];
+        top = vf_max(top, s[v]);
     }
     highest = vf_hmax(top);
-    if (highest > slot->max) {
-        float shrink = expf(slot->max - highest);
-        size_t at = 0;
-        while (at < rows && scores[at] != highest)
-            at++;
-        slot->best = (uint32_t)(first + at);
-        slot->max = highest;
-        slot->sum *= shrink;
-        for (size_t i = 0; slot->acc && i < width; i++)
-            slot->acc[i] *= shrink;
-    }
+    if (highest > slot->max)
+        raise_max(slot, scores, rows, first, width, beta, highest);
     by = vf_set1(slot->max);
-    for (size_t r = 0; r < rows; r += VL) {
-        vf p = vf_exp(vf_sub(vf_load(scores + r), by));
-        vf_store(scores + r, p);
+    for (size_t v = 0; v < vectors; v++) {
+        vf p = vf_exp(vf_sub(s[v], by));
+        vf_store(scores + v * VL, p);
         sum = vf_add(sum, p);
     }
     total = vf_sum(sum);
@@ -124,6 +130,13 @@ static int weigh(float *scores, size_t rows, size_t first, size_t width, float b
     }
     slot->sum += total;
     return 1;
+}
+
+static int weigh(float *scores, size_t rows, size_t first, size_t width, float beta, struct gn_hopfield_slot *slot)
+{
+    if (rows == BLOCK_ROWS)
+        return weigh_vectors(scores, BLOCK_ROWS, first, width, beta, slot, BLOCK_ROWS / VL);
+    return weigh_vectors(scores, rows, first, width, beta, slot, (rows + VL - 1) / VL);
 }
 
 /* acc_k[i..] += sum over rows of p_k[r] x_r[i..], `vectors` vectors of it; n lanes when n < VL. */
@@ -174,7 +187,7 @@ SIMD void tile_near(const float *x, size_t rows, size_t d, const float *p, float
         vf by = vf_set1(p[r]);
         for (int v = 0; v < vectors; v++) {
             const float *at = v ? x + lead + (size_t)(v - 1) * VL : x;
-            if (v % 2 == 0)
+            if (v % 2 == 1 || vectors == 1)
                 __builtin_prefetch((const void *)((uintptr_t)at + rows * d * sizeof *x));
             sum[v] = vf_fma(by, v == vectors - 1 ? vf_load_n(at, trail) : v ? vf_load(at) : vf_load_n(at, lead), sum[v]);
         }
