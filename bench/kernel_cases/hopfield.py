@@ -67,6 +67,7 @@ def _case(n: int, d: int, goals: tuple[float, float, float], bound: bool) -> Cas
         bytes=4.0 * n * d,
         errors=errors,
         error_max=1e-6,
+        note="bound by one reading of the patterns: csrc/kernels/hopfield/README.md, Speed",
     )
 
 
