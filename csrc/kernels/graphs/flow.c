@@ -56,7 +56,7 @@ void gn_flow_arcs(struct gn_flow *it, const int32_t *from, const int32_t *to, co
     }
 }
 
-/* Distances from the source; whether the sink has one. */
+/* Distances from the source, no further than the sink's; whether it has one. When not, all that can be reached has. */
 static int levels_from(struct gn_flow *it, int32_t source, int32_t sink)
 {
     size_t done = 0, found = 1;
@@ -64,7 +64,7 @@ static int levels_from(struct gn_flow *it, int32_t source, int32_t sink)
         it->level[v] = -1;
     it->level[source] = 0;
     it->queue[0] = source;
-    for (; done < found; done++) {
+    for (; done < found && it->level[sink] < 0; done++) {
         int32_t v = it->queue[done];
         for (int32_t a = it->first[v]; a < it->first[v + 1]; a++)
             if (it->left[a] > 0 && it->level[it->to[a]] < 0) {
