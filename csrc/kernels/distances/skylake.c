@@ -26,8 +26,10 @@ SIMD void fold(const vf *sums, int n, float *out)
     if (n == 8)
         _mm256_storeu_ps(out, fold_eight(sums));
     else
-        for (int j = 0; j < n; j++)
-            out[j] = vf_sum(sums[j]);
+        for (int j = 0; j < n; j++) { /* in the same order: a key's sum does not depend on its place */
+            vf one[8] = {sums[j], sums[j], sums[j], sums[j], sums[j], sums[j], sums[j], sums[j]};
+            out[j] = _mm256_cvtss_f32(fold_eight(one));
+        }
 }
 SIMD vd vd_zero(void) { return _mm512_setzero_pd(); }
 SIMD vd vd_load(const float *p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
