@@ -42,7 +42,7 @@ static void one(int nt, size_t m, size_t n, size_t k, size_t skew, gn_pool *pool
 
 static void sizes(gn_pool *pool)
 {
-    static const size_t rows[] = {1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 29}, columns[] = {1, 2, 7, 15, 16, 17, 31, 32, 33, 65};
+    static const size_t rows[] = {1, 2, 3, 4, 5, 7, 8, 9, 13, 14, 15, 29}, columns[] = {1, 2, 7, 15, 16, 17, 31, 32, 33, 65};
     static const size_t depths[] = {1, 2, 15, 16, 17, 33, 67};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (size_t j = 0; j < sizeof columns / sizeof *columns; j++)
