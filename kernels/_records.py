@@ -147,7 +147,7 @@ class PatternBank:
         check(lib.gn_patterns_use(self._bank, place, reward, rate), "reward or rate")
 
     def nearest(self, query: Any, k: int = 1, *, threads: int | Pool = 1) -> tuple[Array, Array]:
-        """The k places nearest to query float32[dim] and their cosines, best first: (uint32[k], float32[k]).
+        """Cosines and places of the k patterns nearest to query float32[dim], best first: (float32[k], uint32[k]).
 
         Fewer when the bank holds fewer; ties go to the lowest place. Raises ValueError: dtype, shape, k below 0, a
         query that is not finite or has no length.
@@ -169,7 +169,7 @@ class PatternBank:
             pointer(cosine),
             scratch(size),
         )
-        return place, cosine
+        return cosine, place
 
     def _vector(self, value: Any, name: str) -> Any:
         return pointer(shaped(array(value, name, F32), name, self.vectors.shape[1:]))

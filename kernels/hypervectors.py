@@ -204,7 +204,7 @@ def search(
 ) -> tuple[Array, Array]:
     """The k of keys uint64[n, words] most similar to each of queries [m, words] (or [words]), best first.
 
-    Gives (index uint32[m, k], similarity float32[m, k]), without m for one query; ties go to the lowest index.
+    Gives (similarity float32[m, k], index uint32[m, k]), without m for one query; ties go to the lowest index.
     Raises ValueError: dtypes, shapes, bits, k outside 0..n.
     """
     arguments, found = _search_arguments(queries, keys, k, bits)
@@ -233,8 +233,8 @@ def _search_arguments(
     index = np.empty((*queries.shape[:-1], k), U32)
     near = np.empty(index.shape, F32)
     return (pointer(queries), m, pointer(keys), n, size, k, pointer(index), pointer(near)), (
-        index,
         near,
+        index,
     )
 
 
@@ -282,7 +282,7 @@ class ItemMemory:
         if found.shape != self._rows.shape[1:]:
             raise ValueError(f"vector: shape {found.shape}, not {self._rows.shape[1:]}")
         count = len(self._names)
-        index, near = search(found, self._rows[:count], min(k, count), bits=self.bits)
+        near, index = search(found, self._rows[:count], min(k, count), bits=self.bits)
         return [
             (self._names[i], float(s)) for i, s in zip(index.tolist(), near.tolist(), strict=True)
         ]

@@ -31,13 +31,13 @@ SIMD void genoa_multiply(vf sums[6][4], const uint16_t *a, size_t a_row, const u
 {
     for (size_t i = 0; i < pairs; i++) {
         __m512bh operand[4];
-#pragma GCC unroll 4
+SIMD_UNROLL
         for (int v = 0; v < n; v++)
             operand[v] = (__m512bh)_mm512_loadu_si512(b + (size_t)v * apart + i * step);
-#pragma GCC unroll 6
+SIMD_UNROLL
         for (int r = 0; r < 6; r++) {
             __m512bh pair = genoa_pair(a + (size_t)r * a_row + 2 * i);
-#pragma GCC unroll 4
+SIMD_UNROLL
             for (int v = 0; v < n; v++)
                 sums[r][v] = _mm512_dpbf16_ps(sums[r][v], operand[v], pair);
         }
@@ -48,15 +48,15 @@ SIMD void genoa_scores(const struct halves_strip *strip, const uint16_t *k, floa
 {
     size_t dims = strip->job->dim_padded;
     vf sums[6][4];
-#pragma GCC unroll 6
+SIMD_UNROLL
     for (int r = 0; r < 6; r++)
-#pragma GCC unroll 4
+SIMD_UNROLL
         for (int v = 0; v < n; v++)
             sums[r][v] = vf_zero();
     genoa_multiply(sums, strip->q, dims, k, 16 * dims, 32, dims / 2, n);
-#pragma GCC unroll 6
+SIMD_UNROLL
     for (int r = 0; r < 6; r++)
-#pragma GCC unroll 4
+SIMD_UNROLL
         for (int v = 0; v < n; v++)
             vf_store(s + r * SPAN + 16 * v, sums[r][v]);
 }
@@ -77,15 +77,15 @@ SIMD void genoa_values(const struct halves_strip *strip, const uint16_t *v, size
 {
     size_t dims = strip->job->value_padded;
     vf sums[6][4];
-#pragma GCC unroll 6
+SIMD_UNROLL
     for (int r = 0; r < 6; r++)
-#pragma GCC unroll 4
+SIMD_UNROLL
         for (int i = 0; i < n; i++)
             sums[r][i] = vf_mul(vf_load(o + (size_t)r * dims + 16 * i), vf_set1(strip->fall[r]));
     genoa_multiply(sums, strip->p, SPAN, v, 32, 2 * dims, keys / 2, n);
-#pragma GCC unroll 6
+SIMD_UNROLL
     for (int r = 0; r < 6; r++)
-#pragma GCC unroll 4
+SIMD_UNROLL
         for (int i = 0; i < n; i++)
             vf_store(o + (size_t)r * dims + 16 * i, sums[r][i]);
 }

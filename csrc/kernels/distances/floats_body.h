@@ -1,6 +1,6 @@
 /* One query against rows of float32, float16 or bfloat16. The level's file gives fold(sums, n, out): out[j] = the sum
  * over the lanes of sums[j]; and KEYS_COSINE, how many rows' two sums stay in registers (8 or 4). */
-#define EACH(I, N) _Pragma("GCC unroll 8") for (int I = 0; I < N; I++)
+#define EACH(I, N) SIMD_UNROLL for (int I = 0; I < N; I++)
 
 SIMD vf fetch(const int element, const void *row, size_t at)
 {

@@ -5,20 +5,20 @@ SIMD void dots(const int rows, const int keys, const float *a, const float *b, s
 {
     vf sum[4][4];
     size_t p = 0;
-#pragma GCC unroll 4
+SIMD_UNROLL
     for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
+SIMD_UNROLL
         for (int j = 0; j < keys; j++)
             sum[i][j] = vf_zero();
     for (; p + VL <= k; p += VL) {
         vf key[4];
-#pragma GCC unroll 4
+SIMD_UNROLL
         for (int j = 0; j < keys; j++)
             key[j] = vf_load(b + (size_t)j * k + p);
-#pragma GCC unroll 4
+SIMD_UNROLL
         for (int i = 0; i < rows; i++) {
             vf x = vf_load(a + (size_t)i * k + p);
-#pragma GCC unroll 4
+SIMD_UNROLL
             for (int j = 0; j < keys; j++)
                 sum[i][j] = vf_fma(x, key[j], sum[i][j]);
         }
@@ -29,9 +29,9 @@ SIMD void dots(const int rows, const int keys, const float *a, const float *b, s
             for (int j = 0; j < keys; j++)
                 sum[i][j] = vf_fma(x, vf_load_n(b + (size_t)j * k + p, k - p), sum[i][j]);
         }
-#pragma GCC unroll 4
+SIMD_UNROLL
     for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
+SIMD_UNROLL
         for (int j = 0; j < keys; j++)
             c[(size_t)i * stride + (size_t)j] = vf_sum(sum[i][j]);
 }
@@ -67,13 +67,13 @@ SIMD void weigh(const int steps, const float *a, size_t k, size_t m, const float
 {
     vf row[4];
     int whole = n >= (size_t)VL;
-#pragma GCC unroll 4
+SIMD_UNROLL
     for (int p = 0; p < steps; p++)
         row[p] = whole ? vf_load(b + (size_t)p * stride) : vf_load_n(b + (size_t)p * stride, n);
     for (size_t i = 0; i < m; i++) {
         float *to = c + i * stride;
         vf sum = !add ? vf_zero() : whole ? vf_load(to) : vf_load_n(to, n);
-#pragma GCC unroll 4
+SIMD_UNROLL
         for (int p = 0; p < steps; p++)
             sum = vf_fma(vf_set1(a[i * k + (size_t)p]), row[p], sum);
         if (whole)

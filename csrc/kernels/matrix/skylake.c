@@ -10,10 +10,10 @@ enum { TILE_ROWS = 14 };
 SIMD void transpose_store(const float *from, size_t stride, size_t rows, size_t n, float *to, size_t width)
 {
     vf r[16], t[16];
-#pragma GCC unroll 16
+SIMD_UNROLL
     for (size_t i = 0; i < 16; i++)
         r[i] = i < rows ? vf_load_n(from + i * stride, n) : vf_zero();
-#pragma GCC unroll 4
+SIMD_UNROLL
     for (int i = 0; i < 16; i += 4) {
         vf a = _mm512_unpacklo_ps(r[i], r[i + 1]), b = _mm512_unpackhi_ps(r[i], r[i + 1]);
         vf c = _mm512_unpacklo_ps(r[i + 2], r[i + 3]), d = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
@@ -22,7 +22,7 @@ SIMD void transpose_store(const float *from, size_t stride, size_t rows, size_t 
         t[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
         t[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
     }
-#pragma GCC unroll 4
+SIMD_UNROLL
     for (int i = 0; i < 4; i++) {
         vf a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), b = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
         vf c = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88), d = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
@@ -31,7 +31,7 @@ SIMD void transpose_store(const float *from, size_t stride, size_t rows, size_t 
         r[i + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
         r[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
     }
-#pragma GCC unroll 16
+SIMD_UNROLL
     for (size_t p = 0; p < 16; p++)
         if (p < n)
             vf_store(to + p * width, r[p]);

@@ -46,12 +46,12 @@ SIMD void block(const int rows, const int apart, const float *restrict a, const 
                 size_t columns, int add)
 {
     vf sum[TILE_ROWS][2];
-#pragma GCC unroll 16
+SIMD_UNROLL
     for (int i = 0; i < rows; i++)
         sum[i][0] = sum[i][1] = vf_zero();
     for (size_t p = 0; p < k; p++, a += TILE_ROWS, b += TILE_COLUMNS) {
         vf left = vf_load(b), right = vf_load(b + VL);
-#pragma GCC unroll 16
+SIMD_UNROLL
         for (int i = 0; i < rows; i++) {
             vf x = vf_set1(a[i]);
             vf y = apart ? vf_sub(x, left) : x, z = apart ? vf_sub(x, right) : x;
@@ -59,7 +59,7 @@ SIMD void block(const int rows, const int apart, const float *restrict a, const 
             sum[i][1] = vf_fma(z, apart ? z : right, sum[i][1]);
         }
     }
-#pragma GCC unroll 16
+SIMD_UNROLL
     for (int i = 0; i < rows; i++) {
         put(c + (size_t)i * stride, sum[i][0], columns, add);
         put(c + (size_t)i * stride + VL, sum[i][1], columns > (size_t)VL ? columns - VL : 0, add);

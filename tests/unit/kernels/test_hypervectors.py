@@ -79,7 +79,7 @@ def test_distances_count_bits(bits: int, m: int, n: int, seed: int) -> None:
         hv.similarity(a, b, bits=bits), 1 - 2 * wanted / bits, rtol=2e-7, atol=1e-7
     )
     k = min(n, 5)
-    index, near = hv.search(a, b, k, bits=bits)
+    near, index = hv.search(a, b, k, bits=bits)
     order = np.argsort(wanted, axis=1, kind="stable")[:, :k]
     assert (index == order).all()
     assert (near == np.take_along_axis(hv.similarity(a, b, bits=bits), order, 1)).all()
@@ -175,7 +175,7 @@ def test_elsewhere_hdc_ties_have_a_rule_without_bias() -> None:
 def test_elsewhere_hdc_top_k_takes_the_lowest_of_equals() -> None:
     """Elsewhere top_k sorts everything and leaves the order of equals to the sort."""
     keys = np.repeat(hv.random(5, BITS, seed=8), 3, axis=0)
-    index, near = hv.search(keys[6], keys, 4, bits=BITS)
+    near, index = hv.search(keys[6], keys, 4, bits=BITS)
     assert index.tolist()[:3] == [6, 7, 8]
     assert near.tolist()[:3] == [1, 1, 1]
     rest = hv.similarity(keys[6], keys, bits=BITS)
@@ -207,7 +207,7 @@ def test_bound_calls_see_changes() -> None:
     keys[5] = 0
     assert (bound() == (a ^ b)).all()
     assert (near() == hv.similarity(a, keys)).all()
-    assert best()[0][0] == 4
+    assert best()[1][0] == 4
     assert (whole() == hv.bundle(keys, bits=BITS)).all()
 
 

@@ -149,11 +149,11 @@ def test_nearest_is_the_largest_cosine(n: int, dim: int, k: int, seed: int) -> N
     query = np.random.default_rng(seed + 1).standard_normal(dim, dtype=np.float32)
     exact = vectors.astype(float) @ query / np.linalg.norm(vectors.astype(float), axis=1)
     exact /= np.linalg.norm(query.astype(float))
-    place, cosine = bank.nearest(query, k)
+    cosine, place = bank.nearest(query, k)
     assert len(place) == min(k, n)
     np.testing.assert_allclose(cosine, exact[place], atol=1e-6)
     np.testing.assert_allclose(cosine, np.sort(exact)[::-1][: len(cosine)], atol=1e-6)
-    for a, b in zip(bank.nearest(query, k, threads=2), (place, cosine), strict=True):
+    for a, b in zip(bank.nearest(query, k, threads=2), (cosine, place), strict=True):
         assert (a == b).all()
 
 
@@ -169,7 +169,7 @@ def test_elsewhere_patterns_that_are_used_stay() -> None:
         2,
         3,
     ]  # the worthless one, then the oldest of equals
-    assert bank.nearest(vectors[0])[0][0] == 0
+    assert bank.nearest(vectors[0])[1][0] == 0
     assert len(bank) == 5
 
 
@@ -187,7 +187,7 @@ def test_elsewhere_patterns_nan_is_no_panic() -> None:
     with pytest.raises(ValueError, match="reward"):
         bank.use(0, reward=float("nan"))
     bank.vectors[2, 0] = np.nan
-    place, cosine = bank.nearest(vectors[1], 5)
+    cosine, place = bank.nearest(vectors[1], 5)
     assert place[0] == 1
     assert place[4] == 2
     assert np.isnan(cosine[4])
@@ -198,6 +198,6 @@ def test_elsewhere_search_is_exact_over_10_000() -> None:
     bank, vectors = filled(10_000, 64)
     with Pool(2) as pool:
         for i in (0, 4999, 9999):
-            place, cosine = bank.nearest(vectors[i], 3, threads=pool)
+            cosine, place = bank.nearest(vectors[i], 3, threads=pool)
             assert place[0] == i
             assert cosine[0] == pytest.approx(1, abs=1e-6)
