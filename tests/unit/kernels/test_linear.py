@@ -186,7 +186,7 @@ def test_nothing_to_see_is_zeros() -> None:
 
 
 def test_torch_tensors() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed; nothing depends on it")
     q, k, v, w = normal(5, 8), normal(6, 8), normal(6, 3), linear.favor_projection(9, 8)
     got = linear.linear_attention(*(torch.from_numpy(a) for a in (q, k, v, w)))
     assert (got == linear.linear_attention(q, k, v, w)).all()

@@ -230,7 +230,7 @@ def test_convolution(width: int) -> None:
 
 
 def test_batches_bind_threads_and_torch() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed; nothing depends on it")
     of = inputs(30, 40, 9)
     twice: dict[str, Any] = {n: a if n == "a_log" else np.stack([a, 2 * a]) for n, a in of.items()}
     got = scan.selective_scan(**twice)
