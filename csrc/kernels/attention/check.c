@@ -1,5 +1,6 @@
 /* What every function of this family refuses: sizes, distances, pointers, overlaps. */
 #include "attention/check.h"
+#include "base/sizes.h"
 
 #include <math.h>
 
@@ -40,12 +41,6 @@ static int rows_apart(const struct gn_sdpa *shape)
     return 1;
 }
 
-static int overlaps(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
-{
-    uintptr_t x = (uintptr_t)a, y = (uintptr_t)b;
-    return a_bytes && b_bytes && x < y + b_bytes && y < x + a_bytes;
-}
-
 static int sizes_fit(const struct gn_sdpa *shape)
 {
     const size_t sizes[] = {shape->batch, shape->heads, shape->kv_heads, shape->queries,
@@ -84,9 +79,9 @@ int gn_sdpa_check(const struct gn_sdpa *s, const void *q, const void *k, const v
     if (of_out && !rows_apart(s))
         return GN_K_SIZE;
     of_out *= element;
-    if (overlaps(out, of_out, q, of_q * element) || overlaps(out, of_out, k, of_k * element) ||
-        overlaps(out, of_out, v, of_v * element) || overlaps(out, of_out, mask, of_mask) ||
-        overlaps(out, of_out, bias, of_bias * sizeof(float)))
+    if (gn_overlap(out, of_out, q, of_q * element) || gn_overlap(out, of_out, k, of_k * element) ||
+        gn_overlap(out, of_out, v, of_v * element) || gn_overlap(out, of_out, mask, of_mask) ||
+        gn_overlap(out, of_out, bias, of_bias * sizeof(float)))
         return GN_K_OVERLAP;
     return GN_K_OK;
 }

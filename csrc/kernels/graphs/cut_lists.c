@@ -26,11 +26,11 @@ size_t gn_cut_lists_bytes(size_t nodes, size_t edges)
 {
     size_t sum = 0;
     for (int i = 0; i < 2; i++)
-        if (gn_room(&sum, nodes + 2, sizeof(int32_t)) || gn_room(&sum, 2 * edges, sizeof(int32_t)) ||
-            gn_room(&sum, 2 * edges, sizeof(double)) || gn_room(&sum, nodes, sizeof(double)))
+        if (gn_graph_room(&sum, nodes + 2, sizeof(int32_t)) || gn_graph_room(&sum, 2 * edges, sizeof(int32_t)) ||
+            gn_graph_room(&sum, 2 * edges, sizeof(double)) || gn_graph_room(&sum, nodes, sizeof(double)))
             return SIZE_MAX / 2;
     for (int i = 0; i < 6; i++)
-        if (gn_room(&sum, nodes, sizeof(int32_t)))
+        if (gn_graph_room(&sum, nodes, sizeof(int32_t)))
             return SIZE_MAX / 2;
     return sum;
 }

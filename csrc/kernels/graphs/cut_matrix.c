@@ -23,8 +23,8 @@ static size_t padded(size_t k) { return (k + GN_CUT_LANES - 1) / GN_CUT_LANES * 
 size_t gn_cut_matrix_bytes(size_t nodes)
 {
     size_t wide = padded(nodes), sum = 0;
-    if (gn_room(&sum, nodes * wide, sizeof(double)) || gn_room(&sum, 3 * wide + 24, sizeof(double)) ||
-        gn_room(&sum, 4 * wide + 64, sizeof(int32_t)))
+    if (gn_graph_room(&sum, nodes * wide, sizeof(double)) || gn_graph_room(&sum, 3 * wide + 24, sizeof(double)) ||
+        gn_graph_room(&sum, 4 * wide + 64, sizeof(int32_t)))
         return SIZE_MAX / 2;
     return sum;
 }

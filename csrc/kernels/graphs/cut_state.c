@@ -16,18 +16,18 @@
 size_t gn_cut_state_bytes(size_t nodes, size_t edges_max)
 {
     size_t sum = 0;
-    if (nodes > INT32_MAX - 2 || edges_max > INT32_MAX / 4 || gn_room(&sum, 1, sizeof(struct gn_cut_header)))
+    if (nodes > INT32_MAX - 2 || edges_max > INT32_MAX / 4 || gn_graph_room(&sum, 1, sizeof(struct gn_cut_header)))
         return SIZE_MAX;
     for (int i = 0; i < 2; i++) /* weights, flow */
-        if (gn_room(&sum, edges_max, sizeof(double)))
+        if (gn_graph_room(&sum, edges_max, sizeof(double)))
             return SIZE_MAX;
     for (int i = 0; i < 3; i++) /* sources, targets, touched */
-        if (gn_room(&sum, edges_max, sizeof(int32_t)))
+        if (gn_graph_room(&sum, edges_max, sizeof(int32_t)))
             return SIZE_MAX;
     for (int i = 0; i < 5; i++) /* heads, counts, stamps, arcs, queue */
-        if (gn_room(&sum, nodes, sizeof(int32_t)))
+        if (gn_graph_room(&sum, nodes, sizeof(int32_t)))
             return SIZE_MAX;
-    if (gn_room(&sum, 2 * edges_max, sizeof(int32_t)) || gn_room(&sum, nodes, sizeof(double)) || gn_room(&sum, nodes, 1))
+    if (gn_graph_room(&sum, 2 * edges_max, sizeof(int32_t)) || gn_graph_room(&sum, nodes, sizeof(double)) || gn_graph_room(&sum, nodes, 1))
         return SIZE_MAX;
     return sum;
 }

@@ -9,12 +9,12 @@ size_t gn_dag_scratch(size_t nodes, size_t edges, size_t width)
     if (nodes > INT32_MAX - 2 || edges > INT32_MAX || __builtin_add_overflow(edges, 2 * nodes, &ends) ||
         ends > INT32_MAX / 2)
         return SIZE_MAX;
-    if (gn_room(&sum, nodes + 1, sizeof(int32_t)) || gn_room(&sum, nodes + 1, sizeof(int32_t)) ||
-        gn_room(&sum, nodes + 2, sizeof(int32_t)) || gn_room(&sum, nodes, sizeof(double)) ||
-        gn_room(&sum, nodes, sizeof(double)) || gn_room(&sum, nodes, sizeof(double)) ||
-        gn_room(&sum, nodes, GN_CONE_WORDS * sizeof(uint64_t)) ||
-        gn_room(&sum, ends, 2 * sizeof(int32_t) + sizeof(double)) || gn_room(&sum, gn_flow_bytes(nodes + 2, ends), 1) ||
-        gn_room(&sum, width, sizeof(double)))
+    if (gn_graph_room(&sum, nodes + 1, sizeof(int32_t)) || gn_graph_room(&sum, nodes + 1, sizeof(int32_t)) ||
+        gn_graph_room(&sum, nodes + 2, sizeof(int32_t)) || gn_graph_room(&sum, nodes, sizeof(double)) ||
+        gn_graph_room(&sum, nodes, sizeof(double)) || gn_graph_room(&sum, nodes, sizeof(double)) ||
+        gn_graph_room(&sum, nodes, GN_CONE_WORDS * sizeof(uint64_t)) ||
+        gn_graph_room(&sum, ends, 2 * sizeof(int32_t) + sizeof(double)) || gn_graph_room(&sum, gn_flow_bytes(nodes + 2, ends), 1) ||
+        gn_graph_room(&sum, width, sizeof(double)))
         return SIZE_MAX;
     return sum + 512;
 }

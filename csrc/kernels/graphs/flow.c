@@ -10,10 +10,10 @@
 size_t gn_flow_bytes(size_t nodes, size_t edges)
 {
     size_t sum = 0;
-    if (edges > INT32_MAX / 2 || gn_room(&sum, nodes + 1, sizeof(int32_t)) || gn_room(&sum, nodes, sizeof(int32_t)) ||
-        gn_room(&sum, nodes, sizeof(int32_t)) || gn_room(&sum, nodes, sizeof(int32_t)) ||
-        gn_room(&sum, 2 * edges, sizeof(int32_t)) || gn_room(&sum, 2 * edges, sizeof(int32_t)) ||
-        gn_room(&sum, 2 * edges, sizeof(double)))
+    if (edges > INT32_MAX / 2 || gn_graph_room(&sum, nodes + 1, sizeof(int32_t)) || gn_graph_room(&sum, nodes, sizeof(int32_t)) ||
+        gn_graph_room(&sum, nodes, sizeof(int32_t)) || gn_graph_room(&sum, nodes, sizeof(int32_t)) ||
+        gn_graph_room(&sum, 2 * edges, sizeof(int32_t)) || gn_graph_room(&sum, 2 * edges, sizeof(int32_t)) ||
+        gn_graph_room(&sum, 2 * edges, sizeof(double)))
         return SIZE_MAX / 2;
     return sum;
 }

@@ -29,9 +29,9 @@ size_t gn_gat_scratch(size_t nodes, size_t edges, size_t in, size_t heads, size_
     product = gn_matmul_scratch(nodes, all, in, threads);
     ends = gn_matmul_scratch(nodes, twice, in, threads);
     product = product > ends ? product : ends;
-    if (product == SIZE_MAX || gn_room(&sum, product, 1) || gn_room(&sum, nodes * all, sizeof(float)) ||
-        gn_room(&sum, nodes * twice, sizeof(float)) || gn_room(&sum, twice * in, sizeof(float)) ||
-        gn_room(&sum, all + GN_HEADS_SLACK, sizeof(int32_t)) || gn_room(&sum, workers, room * sizeof(float)))
+    if (product == SIZE_MAX || gn_graph_room(&sum, product, 1) || gn_graph_room(&sum, nodes * all, sizeof(float)) ||
+        gn_graph_room(&sum, nodes * twice, sizeof(float)) || gn_graph_room(&sum, twice * in, sizeof(float)) ||
+        gn_graph_room(&sum, all + GN_HEADS_SLACK, sizeof(int32_t)) || gn_graph_room(&sum, workers, room * sizeof(float)))
         return SIZE_MAX;
     return sum;
 }

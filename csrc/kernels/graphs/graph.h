@@ -1,6 +1,7 @@
 /* For the graphs' own files: the check of a graph, overlaps, scratch in parts, the order of a DAG. */
 #ifndef GN_KERNELS_GRAPHS_GRAPH_H
 #define GN_KERNELS_GRAPHS_GRAPH_H
+#include "base/sizes.h"
 #include "ganglion/kernels/graphs.h"
 #include "graphs/ops.h"
 
@@ -21,12 +22,6 @@ static inline const struct gn_graphs_ops *gn_graphs(void)
     return levels[gn_isa_level];
 }
 
-static inline int gn_overlap(const void *out, size_t out_bytes, const void *in, size_t bytes)
-{
-    uintptr_t a = (uintptr_t)out, b = (uintptr_t)in;
-    return out && in && out_bytes && bytes && a < b + bytes && b < a + out_bytes;
-}
-
 /* Parts of a scratch, each on a cache line. */
 static inline void *gn_take(char **at, size_t bytes)
 {
@@ -36,7 +31,7 @@ static inline void *gn_take(char **at, size_t bytes)
 }
 
 /* Bytes for `count` things of `size`, added to *sum; 1 on overflow. */
-static inline int gn_room(size_t *sum, size_t count, size_t size)
+static inline int gn_graph_room(size_t *sum, size_t count, size_t size)
 {
     size_t bytes;
     return __builtin_mul_overflow(count, size, &bytes) || __builtin_add_overflow(bytes, 63, &bytes) ||

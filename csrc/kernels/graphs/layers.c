@@ -117,8 +117,8 @@ size_t gn_graph_layer_scratch(size_t nodes, size_t edges, size_t in, size_t midd
     if (product == SIZE_MAX || nodes > INT32_MAX - 2 || edges > INT32_MAX ||
         __builtin_mul_overflow(nodes, widest, &rows))
         return SIZE_MAX;
-    if (gn_room(&sum, product, 1) || gn_room(&sum, rows, sizeof(float)) || gn_room(&sum, rows, sizeof(float)) ||
-        gn_room(&sum, nodes, sizeof(float)) || gn_room(&sum, rows, sizeof(float)))
+    if (gn_graph_room(&sum, product, 1) || gn_graph_room(&sum, rows, sizeof(float)) || gn_graph_room(&sum, rows, sizeof(float)) ||
+        gn_graph_room(&sum, nodes, sizeof(float)) || gn_graph_room(&sum, rows, sizeof(float)))
         return SIZE_MAX;
     return sum;
 }

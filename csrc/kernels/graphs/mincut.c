@@ -15,9 +15,9 @@ static int use_matrix(size_t nodes, size_t edges)
 size_t gn_cut_search_bytes(size_t nodes, size_t edges)
 {
     size_t sum = 0;
-    if (nodes > INT32_MAX - 2 || edges > INT32_MAX / 2 || gn_room(&sum, nodes, sizeof(int32_t)) ||
-        gn_room(&sum, nodes, sizeof(int32_t)) || gn_room(&sum, nodes, 1) ||
-        gn_room(&sum, use_matrix(nodes, edges) ? gn_cut_matrix_bytes(nodes) : gn_cut_lists_bytes(nodes, edges), 1))
+    if (nodes > INT32_MAX - 2 || edges > INT32_MAX / 2 || gn_graph_room(&sum, nodes, sizeof(int32_t)) ||
+        gn_graph_room(&sum, nodes, sizeof(int32_t)) || gn_graph_room(&sum, nodes, 1) ||
+        gn_graph_room(&sum, use_matrix(nodes, edges) ? gn_cut_matrix_bytes(nodes) : gn_cut_lists_bytes(nodes, edges), 1))
         return SIZE_MAX;
     return sum;
 }

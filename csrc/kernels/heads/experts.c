@@ -4,7 +4,7 @@
 
 #include "base/isa.h"
 #include "base/pool.h"
-#include "base/room.h"
+#include "base/sizes.h"
 
 #include <math.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 
 #include "base/isa.h"
 #include "base/pool.h"
-#include "base/room.h"
+#include "base/sizes.h"
 
 #include <math.h>
 

@@ -8,7 +8,7 @@
 
 #include "base/isa.h"
 #include "base/pool.h"
-#include "base/room.h"
+#include "base/sizes.h"
 #include "hopfield/ops.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* The rounds of an iteration: each query goes on until it moves no more, or for steps_max rounds. */
 #include "hopfield/steps.h"
 
-#include "base/room.h"
+#include "base/sizes.h"
 
 #include <math.h>
 #include <string.h>

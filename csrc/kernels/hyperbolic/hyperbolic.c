@@ -57,7 +57,7 @@ int gn_hyperbolic_distances(int model, const float *points, size_t rows, const f
         return GN_K_OK;
     if (gn_missing(points, p) || gn_missing(others, o) || !out)
         return GN_K_NULL;
-    if (gn_overlap(out, all, points, p) || gn_overlap(out, all, others, o))
+    if (gn_floats_overlap(out, all, points, p) || gn_floats_overlap(out, all, others, o))
         return GN_K_OVERLAP;
     job.rows = rows, job.count = count, job.dim = dim, job.curvature = curvature, job.out = out;
     gn_pool_run(pool, distance_part, &job, parts_of(rows));
@@ -146,8 +146,8 @@ static int check(const struct job *job, const void *scratch)
     if (o && (gn_missing(job->points, q) || gn_missing(job->others, k) || gn_missing(job->values, v) || !job->out ||
               (job->count && !scratch)))
         return GN_K_NULL;
-    if (gn_overlap(job->out, o, job->points, q) || gn_overlap(job->out, o, job->others, k) ||
-        gn_overlap(job->out, o, job->values, v))
+    if (gn_floats_overlap(job->out, o, job->points, q) || gn_floats_overlap(job->out, o, job->others, k) ||
+        gn_floats_overlap(job->out, o, job->values, v))
         return GN_K_OVERLAP;
     return GN_K_OK;
 }

@@ -103,7 +103,7 @@ static int map_rows(map_fn *map, int model, const float *base, size_t base_rows,
         return status;
     if (!base || !in || !out)
         return GN_K_NULL;
-    if (gn_overlap(out, all, base, bases) || (out != in && gn_overlap(out, all, in, all)))
+    if (gn_floats_overlap(out, all, base, bases) || (out != in && gn_floats_overlap(out, all, in, all)))
         return GN_K_OVERLAP;
     for (size_t r = 0; r < rows; r++)
         map(base + (base_rows == 1 ? 0 : r * dim), in + r * dim, dim, curvature, out + r * dim);
@@ -133,7 +133,7 @@ int gn_moebius_add(const float *x, const float *y, size_t rows, size_t dim, floa
         return GN_K_VALUE;
     if (all && (!x || !y || !out))
         return GN_K_NULL;
-    if ((out != x && gn_overlap(out, all, x, all)) || (out != y && gn_overlap(out, all, y, all)))
+    if ((out != x && gn_floats_overlap(out, all, x, all)) || (out != y && gn_floats_overlap(out, all, y, all)))
         return GN_K_OVERLAP;
     for (size_t at = 0; at < all; at += dim) {
         double a, b;
@@ -153,7 +153,7 @@ int gn_poincare_project(const float *points, size_t rows, size_t dim, float curv
         return GN_K_VALUE;
     if (all && (!points || !out))
         return GN_K_NULL;
-    if (out != points && gn_overlap(out, all, points, all))
+    if (out != points && gn_floats_overlap(out, all, points, all))
         return GN_K_OVERLAP;
     for (size_t at = 0; at < all; at += dim) {
         double square = dot(points + at, points + at, dim), by = most / sqrt(square);
@@ -173,7 +173,7 @@ int gn_poincare_to_lorentz(const float *poincare, size_t rows, size_t dim, float
         return GN_K_VALUE;
     if (gn_missing(poincare, all) || gn_missing(lorentz, more))
         return GN_K_NULL;
-    if (gn_overlap(lorentz, more, poincare, all))
+    if (gn_floats_overlap(lorentz, more, poincare, all))
         return GN_K_OVERLAP;
     for (size_t r = 0; r < rows; r++, lorentz += dim + 1) {
         const float *p = poincare + r * dim;
@@ -194,7 +194,7 @@ int gn_lorentz_to_poincare(const float *lorentz, size_t rows, size_t dim, float 
         return GN_K_VALUE;
     if (gn_missing(poincare, all) || gn_missing(lorentz, more))
         return GN_K_NULL;
-    if (gn_overlap(lorentz, more, poincare, all))
+    if (gn_floats_overlap(lorentz, more, poincare, all))
         return GN_K_OVERLAP;
     for (size_t r = 0; dim && r < rows; r++, lorentz += dim + 1) {
         double by = 1 / (1 + sqrt(curvature) * lorentz[0]);

@@ -163,7 +163,7 @@ static int check(int model, int mean, const float *points, size_t count, size_t 
         return GN_K_VALUE;
     if (gn_missing(points, all) || (all && gn_missing(weights, count)) || gn_missing(out, dim) || (all && !scratch))
         return GN_K_NULL;
-    if (gn_overlap(out, dim, points, all) || gn_overlap(out, dim, weights, count))
+    if (gn_floats_overlap(out, dim, points, all) || gn_floats_overlap(out, dim, weights, count))
         return GN_K_OVERLAP;
     for (size_t j = 0; all && j < count; j++)
         if (weights[j] < 0)

@@ -168,11 +168,11 @@ static int check(const struct job *job, size_t dim, size_t value_dim, const floa
     if (missing(job->queries, q) || missing(job->keys, k) || missing(job->values, v) || missing(job->out, o) ||
         missing(projection, w) || missing(job->sums, state_floats) || !scratch)
         return GN_K_NULL;
-    if (gn_overlap(job->out, o, job->queries, q) || gn_overlap(job->out, o, job->keys, k) ||
-        gn_overlap(job->out, o, job->values, v) || gn_overlap(job->out, o, projection, w) ||
-        gn_overlap(job->sums, state_floats, job->queries, q) || gn_overlap(job->sums, state_floats, job->keys, k) ||
-        gn_overlap(job->sums, state_floats, job->values, v) || gn_overlap(job->sums, state_floats, job->out, o) ||
-        gn_overlap(job->sums, state_floats, projection, w))
+    if (gn_floats_overlap(job->out, o, job->queries, q) || gn_floats_overlap(job->out, o, job->keys, k) ||
+        gn_floats_overlap(job->out, o, job->values, v) || gn_floats_overlap(job->out, o, projection, w) ||
+        gn_floats_overlap(job->sums, state_floats, job->queries, q) || gn_floats_overlap(job->sums, state_floats, job->keys, k) ||
+        gn_floats_overlap(job->sums, state_floats, job->values, v) || gn_floats_overlap(job->sums, state_floats, job->out, o) ||
+        gn_floats_overlap(job->sums, state_floats, projection, w))
         return GN_K_OVERLAP;
     return GN_K_OK;
 }

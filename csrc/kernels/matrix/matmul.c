@@ -7,6 +7,7 @@
 #include "matrix/ops.h"
 
 #include "base/pool.h"
+#include "base/sizes.h"
 
 #include <string.h>
 
@@ -111,12 +112,6 @@ static void multiply(struct product *it, void *scratch, gn_pool *pool)
     }
 }
 
-static int overlap(const float *c, size_t size_c, const float *in, size_t size)
-{
-    uintptr_t at = (uintptr_t)c, other = (uintptr_t)in;
-    return size_c && size && at < other + size * sizeof *in && other < at + size_c * sizeof *c;
-}
-
 static int checked(const struct product *it, const void *scratch)
 {
     size_t m = it->m, n = it->n, k = it->k;
@@ -126,7 +121,9 @@ static int checked(const struct product *it, const void *scratch)
         return GN_K_NULL;
     if (gn_matmul_scratch(m, n, k, 1) && !scratch)
         return GN_K_NULL;
-    return overlap(it->c, m * n, it->a, m * k) || overlap(it->c, m * n, it->b, n * k) ? GN_K_OVERLAP : GN_K_OK;
+    if (gn_floats_overlap(it->c, m * n, it->a, m * k) || gn_floats_overlap(it->c, m * n, it->b, n * k))
+        return GN_K_OVERLAP;
+    return GN_K_OK;
 }
 
 static void few_part(void *job, size_t part, int worker)

@@ -3,16 +3,12 @@
 
 #include "ganglion/kernels/predictive.h"
 
+#include "base/sizes.h"
+
 #include <float.h>
 #include <math.h>
 
 static const struct gn_predictive_ops *const levels[GN_ISA_COUNT] = GN_LEVELS(gn_predictive);
-
-static int overlap(const void *a, const void *b, size_t bytes)
-{
-    uintptr_t p = (uintptr_t)a, q = (uintptr_t)b;
-    return p && q && p < q + bytes && q < p + bytes;
-}
 
 int gn_gate(const float *x, float *prediction, size_t n, float threshold, float rate, float *residual, int *sent,
             float *rms)
@@ -26,7 +22,8 @@ int gn_gate(const float *x, float *prediction, size_t n, float threshold, float 
         return GN_K_NULL;
     if (!(threshold >= 0) || !(rate >= 0 && rate <= 1))
         return GN_K_VALUE;
-    if (overlap(x, prediction, bytes) || overlap(x, residual, bytes) || overlap(prediction, residual, bytes))
+    if (gn_overlap(x, bytes, prediction, bytes) || gn_overlap(x, bytes, residual, bytes) ||
+        gn_overlap(prediction, bytes, residual, bytes))
         return GN_K_OVERLAP;
     gate.limit = limit < DBL_MAX ? limit : DBL_MAX; /* an infinite sum is a surprise at any threshold */
     *sent = levels[gn_isa_level]->gate(x, prediction, n, &gate);

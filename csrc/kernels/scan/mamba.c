@@ -68,7 +68,7 @@ static int check(const struct gn_mamba *m, const float *x, size_t batch, size_t 
     if (!m->in || !m->conv || !m->select || !m->delta || !m->a_log || !m->out ||
         (floats && (!x || !out || !scratch)))
         return GN_K_NULL;
-    if (gn_overlap(out, floats, x, floats) || gn_overlap(state, kept, x, floats) || gn_overlap(state, kept, out, floats))
+    if (gn_floats_overlap(out, floats, x, floats) || gn_floats_overlap(state, kept, x, floats) || gn_floats_overlap(state, kept, out, floats))
         return GN_K_OVERLAP;
     return GN_K_OK;
 }

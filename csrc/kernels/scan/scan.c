@@ -75,7 +75,7 @@ static int overlapping(const struct extent *arrays, size_t count, size_t outputs
 {
     for (size_t i = 0; i < outputs; i++)
         for (size_t j = i + 1; j < count; j++)
-            if (gn_overlap(arrays[i].at, arrays[i].floats, arrays[j].at, arrays[j].floats))
+            if (gn_floats_overlap(arrays[i].at, arrays[i].floats, arrays[j].at, arrays[j].floats))
                 return 1;
     return 0;
 }

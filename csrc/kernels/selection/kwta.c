@@ -2,6 +2,7 @@
 #include "selection/ops.h"
 
 #include "base/pool.h"
+#include "base/sizes.h"
 #include "ganglion/kernels/selection.h"
 
 #include <math.h>
@@ -124,12 +125,6 @@ static void some_rows(void *given, size_t part, int worker)
         one_row(job, row, &room);
 }
 
-static int overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
-{
-    uintptr_t p = (uintptr_t)a, q = (uintptr_t)b;
-    return a && b && p < q + b_bytes && q < p + a_bytes;
-}
-
 static int checked(const struct job *job)
 {
     size_t elements, bytes;
@@ -142,10 +137,10 @@ static int checked(const struct job *job)
         return GN_K_VALUE;
     if (elements && (!job->x || !job->scratch))
         return GN_K_NULL;
-    if (overlap(job->x, bytes, job->indices, job->rows * job->k * 4) ||
-        overlap(job->x, bytes, job->values, job->rows * job->k * 4) ||
-        overlap(job->values, job->rows * job->k * 4, job->indices, job->rows * job->k * 4) ||
-        overlap(job->x, bytes, job->dense, bytes))
+    if (gn_overlap(job->x, bytes, job->indices, job->rows * job->k * 4) ||
+        gn_overlap(job->x, bytes, job->values, job->rows * job->k * 4) ||
+        gn_overlap(job->values, job->rows * job->k * 4, job->indices, job->rows * job->k * 4) ||
+        gn_overlap(job->x, bytes, job->dense, bytes))
         return GN_K_OVERLAP;
     return GN_K_OK;
 }
