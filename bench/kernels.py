@@ -229,6 +229,8 @@ def line(result: Result) -> str:
         words += f"  = {result.ratio:.2f} x {result.against}"
     if result.reached:
         words += f" [{result.reached}]"
+    if result.case.budget_us is not None:
+        words += f"  (published target {result.case.budget_us:g} us)"
     if result.share is not None:
         words += f"  {result.share:.0%} of {result.peak}"
     if result.errors:
