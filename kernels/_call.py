@@ -6,13 +6,17 @@ Every C function that works in parallel takes its pool as the last argument.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import index
 from types import TracebackType
 from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 from ganglion.kernels._kernels import ffi, lib
 
 _NULL = ffi.NULL
 THREADS_MAX = 256
+INTEGERS = (int, np.integer)  # what a size may be
 T = TypeVar("T")
 
 
@@ -36,7 +40,7 @@ class Pool:
     """
 
     def __init__(self, threads: int) -> None:
-        if not isinstance(threads, int) or not 1 <= threads <= THREADS_MAX:
+        if not isinstance(threads, INTEGERS) or not 1 <= threads <= THREADS_MAX:
             raise ValueError(f"threads: {threads!r} is not in 1..{THREADS_MAX}")
         self._pool = lib.gn_pool_open(threads)
         if self._pool == _NULL:
@@ -84,11 +88,19 @@ def call(name: str, threads: int | Pool, function: Callable[..., int], *argument
         check(status, name)
 
 
+def whole(value: Any, name: str) -> int:
+    """An integer, numpy's too. Raises ValueError naming it."""
+    try:
+        return index(value)
+    except TypeError:
+        raise ValueError(f"{name}: {value!r} is not an integer") from None
+
+
 def count(threads: int | Pool) -> int:
     """How many threads that is: for the size of a scratch."""
     if isinstance(threads, Pool):
         return threads.threads
-    if not isinstance(threads, int) or not 1 <= threads <= THREADS_MAX:
+    if not isinstance(threads, INTEGERS) or not 1 <= threads <= THREADS_MAX:
         raise ValueError(f"threads: {threads!r} is not in 1..{THREADS_MAX} and no Pool")
     return threads
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ganglion.kernels._arrays import F32, F64, I32, U8, Array, array, out_array, pointer, shaped
-from ganglion.kernels._call import Bound
+from ganglion.kernels._call import Bound, whole
 from ganglion.kernels._graph import Job, at, graph_of, maybe, out_of
 from ganglion.kernels._kernels import lib
 
@@ -65,7 +65,7 @@ def depths(starts: Any, targets: Any, *, out: Any = None) -> Array:
 def cone(starts: Any, targets: Any, node: int, *, out: Any = None) -> Array:
     """What lies before (1) and after (2) a node by any path, and itself (3), else 0: uint8 [nodes]."""
     s, t = graph_of(starts, targets)
-    if not 0 <= node < s.size - 1:
+    if not 0 <= whole(node, "node") < s.size - 1:
         raise ValueError(f"node: {node!r} is not a node (0..{s.size - 2})")
     result = out_array(out, "out", (s.size - 1,), U8, [s, t])
     size = lib.gn_dag_scratch(s.size - 1, t.size, 0)

@@ -37,7 +37,7 @@ from ganglion.kernels._arrays import (
     scratch,
 )
 from ganglion.kernels._attention16 import Way, way_of
-from ganglion.kernels._call import Bound, Pool, call, check, count
+from ganglion.kernels._call import INTEGERS, Bound, Pool, call, check, count
 from ganglion.kernels._kernels import ffi, lib
 
 __all__ = [
@@ -407,7 +407,7 @@ def _room(size: int) -> Any:
 
 
 def _whole(value: int, name: str) -> int:
-    if not isinstance(value, int) or not 0 <= value < 2**62:
+    if not isinstance(value, INTEGERS) or not 0 <= value < 2**62:
         raise ValueError(f"{name}: {value!r} is not a number from 0 up")
     return value
 

@@ -37,7 +37,7 @@ from ganglion.kernels._arrays import (
     pointer,
     scratch,
 )
-from ganglion.kernels._call import Bound, Pool, call, count
+from ganglion.kernels._call import INTEGERS, Bound, Pool, call, count
 from ganglion.kernels._kernels import ffi, lib
 
 __all__ = [
@@ -325,7 +325,7 @@ def _prepared_nearest(
     out: tuple[Any, Any] | None,
     threads: int | Pool,
 ) -> tuple[tuple[Any, ...], tuple[Array, Array], int]:
-    if not isinstance(k, int) or k < 0:
+    if not isinstance(k, INTEGERS) or k < 0:
         raise ValueError(f"k: {k!r} is not 0 or more")
     (code, element), asked, known, lead, m, n, dim = _inputs(queries, keys, metric)
     k = min(k, n)

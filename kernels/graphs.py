@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ganglion.kernels._arrays import F32, I32, Array, array, pointer, shaped
-from ganglion.kernels._call import Bound, Pool, count
+from ganglion.kernels._call import Bound, Pool, count, whole
 from ganglion.kernels._cuts import Cut, KeptCut, bind_min_cut, min_cut, st_min_cut
 from ganglion.kernels._dag import (
     CriticalPath,
@@ -57,6 +57,8 @@ def csr(sources: Any, targets: Any, nodes: int) -> tuple[Array, Array, Array]:
 
     Values of edges go along as values[order]. Raises ValueError: arrays that are not int32 [edges], an edge to no node.
     """
+    if not 0 <= whole(nodes, "nodes") < 2**31 - 1:
+        raise ValueError(f"nodes: {nodes!r} is not in 0..2^31 - 2")
     s = array(sources, "sources", I32, 1)
     t = shaped(array(targets, "targets", I32, 1), "targets", s.shape)
     for found, name in ((s, "sources"), (t, "targets")):

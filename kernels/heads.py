@@ -28,7 +28,7 @@ from ganglion.kernels._arrays import (
     scratch,
     shaped,
 )
-from ganglion.kernels._call import Bound, Pool, call, check, count
+from ganglion.kernels._call import Bound, Pool, call, check, count, whole
 from ganglion.kernels._kernels import ffi, lib
 
 __all__ = [
@@ -173,6 +173,8 @@ def _vector(value: Any, name: str, size: int, keep: list[Any]) -> Any:
 
 def _heights(layer: Layer, width: int, seen_width: int) -> tuple[dict[str, Array], int, int, int]:
     """The four matrices, kv_heads, dim and value_dim. Raises ValueError naming the matrix that does not fit."""
+    if not isinstance(layer, Layer):
+        raise ValueError(f"layer: a {type(layer).__name__}, not a heads.Layer")
     found = {name: array(getattr(layer, name), name, F32, 2) for name in ("q", "k", "v", "out")}
     heads, kv_heads = layer.heads, layer.heads if layer.kv_heads is None else layer.kv_heads
     pair = 1 if layer.differential is None else 2
@@ -354,7 +356,7 @@ def route(logits: Any, *, k: int = 2) -> Route:
     """
     given = array(logits, "logits", F32, 2)
     tokens, experts = given.shape
-    if not 1 <= k <= experts:
+    if not 1 <= whole(k, "k") <= experts:
         raise ValueError(f"k: {k!r} is not in 1..{experts}, the number of experts")
     index, weights = np.empty((tokens, k), U32), np.empty((tokens, k), F32)
     load, importance, balance = np.empty(experts, F32), np.empty(experts, F32), np.empty(1, F32)

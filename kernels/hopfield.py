@@ -28,7 +28,7 @@ from ganglion.kernels._arrays import (
     scratch,
     shaped,
 )
-from ganglion.kernels._call import Bound, Pool, call
+from ganglion.kernels._call import Bound, Pool, call, whole
 from ganglion.kernels._kernels import ffi, lib
 
 __all__ = [
@@ -98,7 +98,7 @@ def _positive(value: float, name: str) -> float:
 
 
 def _limits(steps: int, tolerance: float) -> None:
-    if not 1 <= steps < 2**32:
+    if not 1 <= whole(steps, "steps") < 2**32:
         raise ValueError(f"steps: {steps!r} is not a number from 1 up")
     if not tolerance >= 0.0:
         raise ValueError(f"tolerance: {tolerance!r} is not a number from 0 up")

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ganglion.kernels._arrays import F32, F64, U8, Array, aligned, array, out_array, pointer, shaped
-from ganglion.kernels._call import Bound, check
+from ganglion.kernels._call import INTEGERS, Bound, check
 from ganglion.kernels._kernels import ffi, lib
 
 __all__ = [
@@ -115,7 +115,7 @@ def _refuse(status: int, threshold: float, rate: float) -> None:
 
 
 def _count(value: int, name: str, most: int, least: int = 0) -> int:
-    if not isinstance(value, int) or not least <= value <= most:
+    if not isinstance(value, INTEGERS) or not least <= value <= most:
         raise ValueError(f"{name}: {value!r} is not in {least}..{most}")
     return value
 

@@ -26,7 +26,7 @@ from ganglion.kernels._arrays import (
     scratch,
     shaped,
 )
-from ganglion.kernels._call import Bound, Pool, call, check, count
+from ganglion.kernels._call import INTEGERS, Bound, Pool, call, check, count
 from ganglion.kernels._kernels import ffi, lib
 
 __all__ = [
@@ -228,7 +228,7 @@ def _row(x: Any, k: int, mask: Any) -> tuple[int, int, tuple[int, ...], tuple[An
         raise ValueError(f"x: {len(shape)} dimensions, not 1 or 2")
     if n > _N_MAX:
         raise ValueError(f"x: {n} elements a row, at most {_N_MAX}")
-    if not isinstance(k, int) or not 0 <= k <= n:
+    if not isinstance(k, INTEGERS) or not 0 <= k <= n:
         raise ValueError(f"k: {k!r} is not in 0..{n}")
     if mask is None:
         return rows, n, found, (pointer(given), _NULL, 0, given)
@@ -316,6 +316,8 @@ def _topping(
     if out is None:
         values, indices = np.empty(shape, F32), np.empty(shape, I32)
     else:
+        if not isinstance(out, tuple) or len(out) != 2:
+            raise ValueError("out: not a pair of arrays, values and indices")
         values = out_array(out[0], "out[0]", shape, F32, (head[-1],))
         indices = out_array(out[1], "out[1]", shape, I32, (head[-1], values))
     where = (pointer(indices), pointer(values))
@@ -350,7 +352,7 @@ def _share(strength: float) -> float:
 
 
 def _whole(value: int, name: str) -> int:
-    if not isinstance(value, int) or not 0 <= value < 2**31:
+    if not isinstance(value, INTEGERS) or not 0 <= value < 2**31:
         raise ValueError(f"{name}: {value!r} is not in 0..{2**31 - 1}")
     return value
 
@@ -450,7 +452,7 @@ class Workspace:
 
         `id` in 0..2^64-1; `content`: float32 [width], copied. Raises ValueError: one of them is not that.
         """
-        if not isinstance(id, int) or not 0 <= id < 2**64:
+        if not isinstance(id, INTEGERS) or not 0 <= id < 2**64:
             raise ValueError(f"id: {id!r} is not in 0..2^64-1")
         about = _NULL
         if self.width or content is not None:

@@ -17,7 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganglion import kernels
-from ganglion.kernels import Pool, elementwise
+from ganglion.kernels import (
+    Pool,
+    attention,
+    distances,
+    elementwise,
+    graphs,
+    heads,
+    hopfield,
+    selection,
+)
 from ganglion.kernels._arrays import F32, U64, aligned, mask_array, scratch
 from ganglion.kernels._call import check
 from ganglion.kernels._kernels import ffi, lib
@@ -166,6 +175,31 @@ def test_statuses_become_exceptions_in_one_place() -> None:
         wanted = {lib.GN_K_MEMORY: MemoryError, lib.GN_K_UNSUPPORTED: NotImplementedError}
         with pytest.raises(wanted.get(status, ValueError), match=r"^f: "):
             check(status, "f")
+
+
+def test_sizes_may_be_numpys_integers() -> None:
+    x = np.linspace(0, 1, 20, dtype=np.float32)
+    assert selection.kwta(x, np.int64(2)).tolist() == [19, 18]
+    rows = x.reshape(4, 5)
+    assert distances.nearest(rows, rows, np.int32(1))[1].shape == (4, 1)
+    local = attention.local_attention(rows, rows, rows, window=np.int64(1), threads=np.int64(2))
+    assert local.shape == (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda x: selection.top(x, 2, out=3), "out"),
+        (lambda x: hopfield.retrieve(x, x, steps=1.5), "steps"),
+        (lambda x: heads.route(x, k=1.5), "k"),
+        (lambda x: heads.multi_head(x, x), "layer"),
+        (lambda x: graphs.csr(np.zeros(1, np.int32), np.zeros(1, np.int32), 2**31), "nodes"),
+        (lambda x: graphs.cone(np.zeros(2, np.int32), np.zeros(0, np.int32), 0.5), "node"),
+    ],
+)
+def test_what_is_no_size_or_no_layer_is_named(call: Any, name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name}: "):
+        call(np.eye(4, dtype=np.float32))
 
 
 # -- memory and threads ------------------------------------------------------------------------
