@@ -37,7 +37,7 @@ def one_query(n: int, floor: float, target: float, stretch: float, peak: str) ->
         floor=floor,
         target=target,
         stretch=stretch,
-        bytes=float(keys.nbytes),
+        bytes=float(keys.nbytes + query.nbytes + 4 * n),
         peak=peak,
     )
 

@@ -47,77 +47,63 @@ SIMD hb add_eight(hb *low, const uint8_t *rows, size_t stride, size_t bytes)
     return carry;
 }
 
-/* A carry into plane `from` and up. */
-SIMD void carry_up(struct planes *planes, size_t from, size_t high, hb carry)
-{
-    for (size_t p = from; p < LOW_PLANES; p++) {
-        hb up = hb_and(planes->low[p], carry);
-        planes->low[p] = hb_xor(planes->low[p], carry);
-        carry = up;
-    }
-    for (size_t p = 0; p < high; p++) {
-        hb up = hb_and(planes->high[p], carry);
-        planes->high[p] = hb_xor(planes->high[p], carry);
-        carry = up;
-    }
-}
-
 SIMD void add_group(struct planes *planes, size_t high, const uint8_t *rows, size_t stride, size_t bytes)
 {
     hb a = add_eight(planes->low, rows, stride, bytes), b = add_eight(planes->low, rows + 8 * stride, stride, bytes);
     HV_ADD(planes->low[3], a, planes->low[3], a, b);
-    carry_up(planes, LOW_PLANES, high, a);
+    for (size_t p = 0; p < high; p++) {
+        hb up = hb_and(planes->high[p], a);
+        planes->high[p] = hb_xor(planes->high[p], a);
+        a = up;
+    }
 }
 
-/* The last rows, fewer than a group and an even number: 8, 4 and 2. */
-SIMD void add_rest(struct planes *planes, size_t high, const uint8_t *rows, size_t n, size_t stride, size_t bytes)
+/* The rows that are no whole group come first: while a plane is empty, a carry into it is the plane. */
+SIMD void add_rest(struct planes *planes, const uint8_t *rows, size_t n, size_t stride, size_t bytes)
 {
-    if (n & 8) {
-        carry_up(planes, 3, high, add_eight(planes->low, rows, stride, bytes));
-        rows += 8 * stride;
+    for (size_t p = 0; p < LOW_PLANES; p++)
+        planes->low[p] = hb_zero();
+    if (n & 1) {
+        planes->low[0] = row_load(rows, bytes);
+        rows += stride;
+    }
+    if (n & 2) {
+        planes->low[1] = add_two(planes->low, rows, stride, bytes);
+        rows += 2 * stride;
     }
     if (n & 4) {
-        carry_up(planes, 2, high, add_four(planes->low, rows, stride, bytes));
+        planes->low[2] = add_four(planes->low, rows, stride, bytes);
         rows += 4 * stride;
     }
-    if (n & 2)
-        carry_up(planes, 1, high, add_two(planes->low, rows, stride, bytes));
+    if (n & 8)
+        planes->low[3] = add_eight(planes->low, rows, stride, bytes);
 }
 
-/* All rows into the planes of `wide` columns side by side: an odd row is where their planes 0 begin. */
-SIMD void add_all(struct planes *planes, size_t wide, size_t high, const uint8_t *rows, size_t n, size_t stride,
-                  size_t bytes)
+SIMD hb all_of(size_t bit) { return bit & 1 ? hb_ones() : hb_zero(); }
+
+/* `more` is added to the low planes' counts, the high ones being empty: they become more / GROUP and the carry. */
+SIMD void add_constant(struct planes *planes, size_t high, size_t more)
+{
+    hb carry = hb_zero();
+    size_t with = more / GROUP + 1, without = more / GROUP;
+    for (size_t p = 0; p < LOW_PLANES; p++)
+        HV_ADD(planes->low[p], carry, planes->low[p], all_of(more >> p), carry);
+    for (size_t p = 0; p < high; p++)
+        planes->high[p] = hb_xor(all_of(without >> p), hb_and(all_of((with ^ without) >> p), carry));
+}
+
+/* All rows and `more` into the planes of `wide` columns side by side. */
+SIMD void add_all(struct planes *planes, size_t wide, size_t high, size_t more, const uint8_t *rows, size_t n,
+                  size_t stride, size_t bytes)
 {
     for (size_t c = 0; c < wide; c++) {
-        for (size_t p = 0; p < LOW_PLANES; p++)
-            planes[c].low[p] = hb_zero();
-        for (size_t p = 0; p < high; p++)
-            planes[c].high[p] = hb_zero();
-        if (n % 2)
-            planes[c].low[0] = row_load(rows + c * HB, bytes);
+        add_rest(&planes[c], rows + c * HB, n, stride, bytes);
+        add_constant(&planes[c], high, more);
     }
-    rows += n % 2 * stride;
+    rows += n % GROUP * stride;
     for (size_t left = n / GROUP; left > 0; left--, rows += GROUP * stride)
         for (size_t c = 0; c < wide; c++)
             add_group(&planes[c], high, rows + c * HB, stride, bytes);
-    for (size_t c = 0; c < wide; c++)
-        add_rest(&planes[c], high, rows + c * HB, n, stride, bytes);
-}
-
-/* Compares the upright counts with n / 2, from the highest plane down. */
-SIMD void compare(const struct planes *planes, size_t high, size_t half, hb *more, hb *same)
-{
-    *more = hb_zero();
-    *same = hb_ones();
-    for (size_t p = LOW_PLANES + high; p-- > 0;) {
-        hb plane = p < LOW_PLANES ? planes->low[p] : planes->high[p - LOW_PLANES];
-        if (half >> p & 1) {
-            *same = hb_and(*same, plane);
-        } else {
-            *more = hb_or(*more, hb_and(*same, plane));
-            *same = hb_andnot(plane, *same);
-        }
-    }
 }
 
 SIMD void row_store(uint8_t *p, hb v, size_t bytes)
@@ -128,17 +114,21 @@ SIMD void row_store(uint8_t *p, hb v, size_t bytes)
         hb_store_n(p, v, bytes);
 }
 
+/* The counts begin so high that the top plane, of 2^top, is set from the majority, n / 2 + 1, on; one less, the tie, is
+ * all ones below it. */
 SIMD void bundle_column(const struct gn_hv_part *part, size_t wide, size_t high, size_t at, size_t bytes)
 {
     struct planes planes[WIDE];
-    add_all(planes, wide, high, (const uint8_t *)part->rows + at, part->n, part->stride_words * 8, bytes);
+    size_t top = LOW_PLANES + high - 1, more = ((size_t)1 << top) - (part->n / 2 + 1);
+    add_all(planes, wide, high, more, (const uint8_t *)part->rows + at, part->n, part->stride_words * 8, bytes);
     for (size_t c = 0; c < wide; c++, at += HB) {
-        hb more, same;
-        compare(&planes[c], high, part->n / 2, &more, &same);
-        row_store((uint8_t *)part->majority + at, more, bytes);
+        hb most = high ? planes[c].high[high - 1] : planes[c].low[LOW_PLANES - 1], same = hb_andnot(most, hb_ones());
+        row_store((uint8_t *)part->majority + at, most, bytes);
         if (part->tie) {
+            for (size_t p = 0; p < top; p++)
+                same = hb_and(same, p < LOW_PLANES ? planes[c].low[p] : planes[c].high[p - LOW_PLANES]);
             row_store((uint8_t *)part->tie + at, same, bytes);
-            row_store((uint8_t *)part->parity + at, planes[c].low[0], bytes);
+            row_store((uint8_t *)part->parity + at, hb_xor(planes[c].low[0], all_of(more)), bytes);
         }
     }
 }

@@ -1,9 +1,22 @@
 /* Positive random features and their running sums, chunk by chunk.
  *
- * A feature is kept as its logarithm l until the chunk's largest are known: keys give exp(l - most[f]), queries
- * exp(l + most[f] - the row's largest), so every number is at most 1 and the largest is 1. When most[f] grows, what is
- * summed already is scaled down to it.
+ * A feature is kept as its logarithm l, to base 2, until the chunk's largest are known: keys give 2^(l - most[f]),
+ * queries 2^(l + most[f] - the row's largest), so every number is at most 1 and the largest is 1. When most[f] grows,
+ * what is summed already is scaled down to it. log2 e is in the packed projection and in gn_linear_shape.half.
  */
+
+/* 2^x for x <= 0, within 1.7e-7 of it; 0 below -149, NaN for NaN. A least-maximum fit of degree 5 (Lawson's iteration). */
+SIMD vf power(vf x)
+{
+    vf in = vf_max(vf_set1(-150.0f), x), n = vf_round(in), r = vf_sub(in, n), p = vf_set1(0.0013264727f);
+    p = vf_fma(p, r, vf_set1(0.009671513f));
+    p = vf_fma(p, r, vf_set1(0.055507336f));
+    p = vf_fma(p, r, vf_set1(0.24022242f));
+    p = vf_fma(p, r, vf_set1(0.693147f));
+    p = vf_fma(p, r, vf_set1(1.0f));
+    return vf_scale2(p, n);
+}
+
 static void pack(const float *projection, size_t features, size_t dim, float root, float *packed)
 {
     for (size_t left = 0; left < features; left += PANEL, packed += dim * PANEL) {
@@ -52,7 +65,7 @@ static void rescale(const struct gn_linear_shape *s, const struct gn_linear_sums
     for (size_t f = 0; f < s->features; f += VL) {
         size_t n = s->features - f < VL ? s->features - f : VL;
         vf old = vf_load_n(sums->most + f, n), now = vf_load_n(after + f, n);
-        vf total = vf_load_n(sums->total + f, n), factor = vf_exp(vf_sub(old, grounded(now)));
+        vf total = vf_load_n(sums->total + f, n), factor = power(vf_sub(old, grounded(now)));
         float each[VL];
         if (!vm_any(vm_not(vf_eq(old, now))))
             continue;
@@ -95,9 +108,9 @@ static float key_logits(const struct gn_linear_shape *s, const float *keys, size
     for (size_t f = 0; f < s->features; f += VL) {
         size_t n = s->features - f < VL ? s->features - f : VL;
         const float *at = work->keys + f;
-        vf first = vf_max(vf_load_or(sums->most + f, n, 0), vf_load_n(at, n)), most = first, gap;
+        vf first = vf_max(vf_load_n(at, n), vf_load_or(sums->most + f, n, 0)), most = first, gap;
         for (size_t r = 1; r < rows; r++)
-            most = vf_max(most, vf_load_n(at + r * s->row, n));
+            most = vf_max(vf_load_n(at + r * s->row, n), most); /* a NaN is not the largest */
         gap = vf_sub(most, first);
         spread = vf_max(spread, vf_pick(vf_isnan(gap), vf_zero(), gap));
         vf_store_n(work->after + f, most, n);
@@ -113,13 +126,13 @@ static void key_features(const struct gn_linear_shape *s, size_t rows, const str
         vf most = grounded(vf_load_n(sums->most + f, n)), total = vf_load_n(sums->total + f, n);
         if (n == VL)
             for (size_t r = 0; r < rows; r++) {
-                vf e = vf_exp(vf_sub(vf_load(keys + r * s->row + f), most));
+                vf e = power(vf_sub(vf_load(keys + r * s->row + f), most));
                 vf_store(keys + r * s->row + f, e);
                 total = vf_add(total, e);
             }
         else
             for (size_t r = 0; r < rows; r++) {
-                vf e = vf_exp(vf_sub(vf_load_n(keys + r * s->row + f, n), most));
+                vf e = power(vf_sub(vf_load_n(keys + r * s->row + f, n), most));
                 vf_store_n(keys + r * s->row + f, e, n);
                 total = vf_add(total, e);
             }
@@ -162,13 +175,13 @@ static void query_features(const struct gn_linear_shape *s, size_t rows, const f
             most = vf_max(vf_load_or(queries + f, s->features - f < VL ? s->features - f : VL, -INFINITY), most);
         most = grounded(vf_set1(vf_hmax(vf_max(most, more))));
         for (f = 0; f + VL <= s->features; f += VL) {
-            vf e = vf_exp(vf_sub(vf_load(queries + f), most));
+            vf e = power(vf_sub(vf_load(queries + f), most));
             vf_store(queries + f, e);
             sum = vf_fma(e, vf_load(total + f), sum);
         }
         if (f < s->features) {
             size_t n = s->features - f;
-            vf e = vf_exp(vf_sub(vf_load_or(queries + f, n, -INFINITY), most));
+            vf e = power(vf_sub(vf_load_or(queries + f, n, -INFINITY), most));
             vf_store_n(queries + f, e, n);
             sum = vf_fma(e, vf_load_n(total + f, n), sum);
         }
@@ -233,8 +246,8 @@ static void inner_scores(const struct gn_linear_shape *s, size_t rows, const str
 }
 
 /* One chunk of the causal form. Its keys' largest serve all its rows, which is exact as long as no row's own largest
- * lies so far below that its features vanish: beyond SPREAD_MAX (e^-40 = 4e-18) the caller goes row by row. */
-enum { SPREAD_MAX = 40 };
+ * lies so far below that its features vanish: beyond SPREAD_MAX (2^-58 = 3e-18) the caller goes row by row. */
+enum { SPREAD_MAX = 58 };
 
 static int follow_chunk(const struct gn_linear_shape *s, const float *queries, const float *keys, const float *values,
                         size_t rows, const struct gn_linear_sums *sums, float *out, const struct gn_linear_work *work)
@@ -272,14 +285,14 @@ static void merge(const struct gn_linear_shape *s, const struct gn_linear_sums *
 {
     for (size_t f = 0; f < s->features; f++) {
         float a = into->most[f], b = from->most[f], most = a < b ? b : a, to = most == -INFINITY ? 0 : most;
-        vf ours = vf_set1(expf(a - to)), theirs = vf_set1(expf(b - to));
+        vf ours = vf_set1(exp2f(a - to)), theirs = vf_set1(exp2f(b - to));
         float *sums = into->sums + f * s->value_dim;
         const float *more = from->sums + f * s->value_dim;
         for (size_t j = 0; j < s->value_dim; j += VL) {
             size_t n = s->value_dim - j < VL ? s->value_dim - j : VL;
             vf_store_n(sums + j, vf_fma(vf_load_n(sums + j, n), ours, vf_mul(vf_load_n(more + j, n), theirs)), n);
         }
-        into->total[f] = into->total[f] * expf(a - to) + from->total[f] * expf(b - to);
+        into->total[f] = into->total[f] * exp2f(a - to) + from->total[f] * exp2f(b - to);
         into->most[f] = most;
     }
 }

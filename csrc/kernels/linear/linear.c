@@ -15,6 +15,8 @@
 
 static const struct gn_linear_ops *const levels[GN_ISA_COUNT] = GN_LEVELS(gn_linear);
 
+#define LOG2_E 1.44269504f
+
 enum { SEGMENTS_MAX = 8, SEGMENT_KEYS = 256, PART_CHUNKS = 2 };
 
 struct job {
@@ -146,8 +148,8 @@ static float *prepare(struct job *job, size_t dim, size_t value_dim, const float
                       float scale, float *scratch)
 {
     job->ops = levels[gn_isa_level];
-    job->shape = (struct gn_linear_shape){dim, value_dim, features, row_of(features), scratch, 0.5f * scale};
-    job->ops->pack(projection, features, dim, sqrtf(scale), scratch);
+    job->shape = (struct gn_linear_shape){dim, value_dim, features, row_of(features), scratch, 0.5f * scale * LOG2_E};
+    job->ops->pack(projection, features, dim, sqrtf(scale) * LOG2_E, scratch);
     return scratch + packed_of(dim, features);
 }
 

@@ -7,7 +7,7 @@
  * panel of any level, in floats; a row of features is that much padded, and 16 floats more against cache conflicts. */
 enum { GN_LINEAR_CHUNK = 48, GN_LINEAR_PANEL = 64, GN_LINEAR_PAD = 16 };
 
-/* One head's work. packed is the projection by gn_linear_ops.pack; half is scale / 2. */
+/* One head's work. packed is the projection by gn_linear_ops.pack; half is scale / 2 * log2 e. */
 struct gn_linear_shape {
     size_t dim, value_dim, features, row; /* row: floats from one row of features to the next */
     const float *packed;
