@@ -195,6 +195,8 @@ static void comparisons(void)
     compared(2500, 18, 21, pool);
     compared(70, 3, 700, pool);
     compared(10000, 1, 9, NULL);
+    for (size_t bits = 950; bits < 1600; bits += 59) /* 64 rows and more of one query, at every place in a cache line */
+        compared(bits, 1, 60 + bits % 83, NULL);
     compared(3, 1, 600, NULL); /* ties everywhere */
     gn_pool_close(pool);
 }

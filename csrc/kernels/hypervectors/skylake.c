@@ -1,7 +1,7 @@
 /* VPOPCNTDQ: a count of bits in eight 64-bit lanes is one instruction, an adder's sum or carry another (VPTERNLOG).
  *
- * One query: eight rows at a time, so that the query is loaded once for them and their eight sums are folded together;
- * rows that come from memory one at a time.
+ * One query: eight rows at a time, so that the query is loaded once for them and their eight sums are folded together,
+ * those of equal alignment if there are so many; rows that come from memory one at a time.
  * Many queries: tiles of four by four, sixteen counters in registers and half a load a pair. */
 #include "base/isa.h"
 #ifdef GN_X86
@@ -51,7 +51,7 @@ SIMD __m256i fold_eight(const hc *a)
     return _mm512_cvtepi64_epi32(whole);
 }
 
-enum { ROWS = 8, AHEAD = 4096 };
+enum { ROWS = 8, AHEAD = 4096, LINES_AHEAD = 512 };
 
 SIMD void eight_step(hc *sums, const uint8_t *query, const uint8_t *rows, size_t stride, size_t bytes)
 {
@@ -62,10 +62,45 @@ SIMD void eight_step(hc *sums, const uint8_t *query, const uint8_t *rows, size_t
     }
 }
 
+/* One line of eight rows that begin equally far into a line, `apart` bytes from one another, `in` of it theirs. */
+SIMD void line_step(hc *sums, const uint8_t *query, const uint8_t *rows, size_t apart, __mmask64 in)
+{
+    hb q = _mm512_maskz_loadu_epi8(in, query);
+    for (size_t r = 0; r < ROWS; r++, rows += apart) {
+        _mm_prefetch((const char *)rows + LINES_AHEAD, _MM_HINT_T0);
+        sums[r] = hp_add(sums[r], hb_xor(q, _mm512_maskz_loadu_epi8(in, rows)));
+    }
+}
+
+/* 64 rows of whole words: every eighth begins equally far into a cache line. Those are taken together, line by line, so
+ * that no load of theirs touches two lines; the query is read askew instead, once for eight. */
+static void hamming_lines(const uint8_t *query, const uint8_t *rows, size_t bytes, size_t stride, uint32_t *out)
+{
+    for (size_t first = 0; first < ROWS; first++, rows += stride) {
+        size_t skew = (uintptr_t)rows % HB, at = skew ? HB - skew : 0;
+        uint32_t found[ROWS];
+        hc sums[ROWS];
+        for (int r = 0; r < ROWS; r++)
+            sums[r] = hc_zero();
+        if (skew)
+            line_step(sums, query - skew, rows - skew, ROWS * stride, ~hb_first(skew));
+        for (; at + HB <= bytes; at += HB)
+            line_step(sums, query + at, rows + at, ROWS * stride, ~(__mmask64)0);
+        if (at < bytes)
+            line_step(sums, query + at, rows + at, ROWS * stride, hb_first(bytes - at));
+        _mm256_storeu_si256((__m256i *)found, fold_eight(sums));
+        for (size_t r = 0; r < ROWS; r++)
+            out[first + r * ROWS] = found[r];
+    }
+}
+
 /* Rows in a cache: eight at a time, while the next eight are called for. */
 static void hamming_rows(const uint8_t *query, const uint8_t *rows, size_t n, size_t bytes, size_t stride, uint32_t *out)
 {
     size_t i = 0;
+    if (stride % 8 == 0 && bytes >= 2 * HB)
+        for (; i + ROWS * ROWS <= n; i += ROWS * ROWS, rows += ROWS * ROWS * stride)
+            hamming_lines(query, rows, bytes, stride, out + i);
     for (; i + ROWS <= n; i += ROWS, rows += ROWS * stride) {
         hc sums[ROWS];
         size_t at = 0;
