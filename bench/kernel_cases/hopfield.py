@@ -63,7 +63,6 @@ def _case(n: int, d: int, goals: tuple[float, float, float], bound: bool) -> Cas
         floor=None if bound else goals[0],
         target=None if bound else goals[1],
         stretch=None if bound else goals[2],
-        flops=4.0 * n * d,
         bytes=4.0 * n * d,
         errors=errors,
         error_max=1e-6,

@@ -135,11 +135,12 @@ static void eprop(size_t m, size_t n, gn_pool *pool)
     free(E), free(G), free(T), free(V);
 }
 
-static void adapter(size_t n, size_t d_in, size_t d_out, size_t rank, gn_pool *pool)
+/* `skew` floats lie between the end of x, and of what is added to, and a line's. */
+static void adapter(size_t n, size_t d_in, size_t d_out, size_t rank, size_t skew, gn_pool *pool)
 {
     struct guarded gx, ga, gb, gy, go;
-    float *x = room(&gx, n * d_in, 0), *a = room(&ga, rank * d_in, 1), *b = room(&gb, rank * d_out, 0);
-    float *base = room(&gy, n * d_out, 0), *out = room(&go, n * d_out, 1), scale = 0.5f;
+    float *x = room(&gx, n * d_in, skew), *a = room(&ga, rank * d_in, 1), *b = room(&gb, rank * d_out, 0);
+    float *base = room(&gy, n * d_out, skew), *out = room(&go, n * d_out, 1), scale = 0.5f;
     CHECK(gn_lora_forward(x, n, d_in, d_out, rank, a, b, scale, base, out, pool) == GN_K_OK);
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < d_out; j++) {
@@ -276,14 +277,18 @@ static void all(void)
     for (size_t n = 0; n < 258; n = next_size(n)) {
         loops(n, n % 3);
         associations(n % 5, n, NULL);
-        adapter(n % 6, n, n, 1 + n % 3, NULL);
+        adapter(n % 6, n, n, 1 + n % 3, 0, NULL);
     }
     associations(40, 33, pool);
     for (size_t n = 0; n < 40; n += 3)
         eprop(n % 7, n, NULL);
     eprop(20, 67, pool);
-    adapter(37, 300, 17, 5, pool);
-    adapter(2, 9, 300, GN_LORA_RANK_MAX, NULL);
+    adapter(37, 300, 17, 5, 0, pool);
+    adapter(2, 9, 300, GN_LORA_RANK_MAX, 0, NULL);
+    for (size_t skew = 0; skew < 16; skew++) { /* eight rows, four and one; rows on lines and off them */
+        adapter(13, 48, 48, 1 + skew % 5, skew, NULL);
+        adapter(13, 64, 32, 1 + skew % 3, skew, skew % 2 ? pool : NULL);
+    }
     adapter_learns(3, 19, 7, 2);
     adapter_learns(1, 5, 37, 3);
     patterns(1, 3, 1, NULL);
