@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ganglion.kernels._arrays import F32, U32, U64, Array, array, out_array, pointer
-from ganglion.kernels._call import Bound, Pool, call, check
+from ganglion.kernels._call import Bound, Pool, call, check, whole
 from ganglion.kernels._kernels import lib
 
 __all__ = [
@@ -53,11 +53,12 @@ def random(n: int, bits: int, *, seed: int) -> Array:
 
     Raises ValueError: n below 0, bits outside 1..2^31.
     """
-    if n < 0:
+    if whole(n, "n") < 0:
         raise ValueError(f"n: {n} is below 0")
+    bits = whole(bits, "bits")
     _bits_of(bits, words(min(max(bits, 0), BITS_MAX + 64)))
     out = np.empty((n, words(bits)), U64)
-    check(lib.gn_hv_random(seed & _SEED_MASK, n, bits, pointer(out)), "random")
+    check(lib.gn_hv_random(whole(seed, "seed") & _SEED_MASK, n, bits, pointer(out)), "random")
     return out
 
 
@@ -300,6 +301,6 @@ def _rows(value: Array, name: str, bits: int | None) -> tuple[int, int]:
 
 
 def _bits_of(bits: int, size: int) -> int:
-    if not 0 < bits <= BITS_MAX or words(bits) != size:
+    if not 0 < whole(bits, "bits") <= BITS_MAX or words(bits) != size:
         raise ValueError(f"bits: {bits} do not make {size} words (1..2^31 bits, 64 a word)")
     return bits

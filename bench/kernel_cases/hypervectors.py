@@ -25,6 +25,7 @@ def cases() -> Iterator[Case]:
     for count, floor, target in ((9, 40, 60), (101, 100, 150)):
         yield bundle(count, floor, target)
     yield bind()
+    yield one_pair()
 
 
 def one_query(n: int, floor: float, target: float, stretch: float, peak: str) -> Case:
@@ -39,6 +40,20 @@ def one_query(n: int, floor: float, target: float, stretch: float, peak: str) ->
         stretch=stretch,
         bytes=float(keys.nbytes + query.nbytes + 4 * n),
         peak=peak,
+    )
+
+
+def one_pair() -> Case:
+    """One similarity is mostly the call: batches are what the kernels are for."""
+    a, b = hv.random(2, BITS, seed=3)
+    return Case(
+        name="similarity 10,000 bits, one pair",
+        family="hypervectors",
+        ours=hv.bind_similarity(a, b, bits=BITS),
+        others={"numpy": lambda: np.bitwise_count(a ^ b).sum()}
+        if hasattr(np, "bitwise_count")
+        else {},
+        note="a bound handle",
     )
 
 

@@ -28,7 +28,7 @@ int gn_btsp_step(float *trace, const float *x, size_t n, float decay)
         return GN_K_NULL;
     if (!unit(decay))
         return GN_K_VALUE;
-    if (gn_adapt_overlap(trace, n * 4, x, n * 4))
+    if (gn_overlap(trace, n * 4, x, n * 4))
         return GN_K_OVERLAP;
     gn_adaptation()->fade(trace, decay, x, n);
     return GN_K_OK;
@@ -49,7 +49,7 @@ int gn_btsp_recall(const float *weights, size_t m, size_t n, const float *x, flo
         return GN_K_SIZE;
     if ((m && !out) || (m && n && (!weights || !x)))
         return GN_K_NULL;
-    if (gn_adapt_overlap(out, m * 4, weights, m * n * 4) || gn_adapt_overlap(out, m * 4, x, n * 4))
+    if (gn_overlap(out, m * 4, weights, m * n * 4) || gn_overlap(out, m * 4, x, n * 4))
         return GN_K_OVERLAP;
     gn_pool_run(pool, recall_rows, &job, (m + ROWS - 1) / ROWS);
     return GN_K_OK;
@@ -80,8 +80,8 @@ int gn_btsp_plateau(float *weights, size_t m, size_t n, const float *trace, cons
         return GN_K_NULL;
     if (!unit(rate))
         return GN_K_VALUE;
-    if (gn_adapt_overlap(weights, m * n * 4, trace, n * 4) || gn_adapt_overlap(weights, m * n * 4, targets, m * 4) ||
-        (plateau && gn_adapt_overlap(weights, m * n * 4, plateau, m)))
+    if (gn_overlap(weights, m * n * 4, trace, n * 4) || gn_overlap(weights, m * n * 4, targets, m * 4) ||
+        (plateau && gn_overlap(weights, m * n * 4, plateau, m)))
         return GN_K_OVERLAP;
     if (!m || !n)
         return GN_K_OK;

@@ -64,10 +64,10 @@ int gn_eprop_step(const gn_eprop_rule *rule, size_t m, size_t n, const float *we
         return GN_K_NULL;
     if (!sound(rule))
         return GN_K_VALUE;
-    if (gn_adapt_overlap(input_trace, n * 4, x, n * 4) || gn_adapt_overlap(spikes, m * 4, x, n * 4) ||
-        gn_adapt_overlap(spikes, m * 4, v, m * 4) || gn_adapt_overlap(eligibility, m * n * 4, gradient, m * n * 4) ||
-        gn_adapt_overlap(eligibility, m * n * 4, weights, m * n * 4) ||
-        gn_adapt_overlap(gradient, m * n * 4, weights, m * n * 4))
+    if (gn_overlap(input_trace, n * 4, x, n * 4) || gn_overlap(spikes, m * 4, x, n * 4) ||
+        gn_overlap(spikes, m * 4, v, m * 4) || gn_overlap(eligibility, m * n * 4, gradient, m * n * 4) ||
+        gn_overlap(eligibility, m * n * 4, weights, m * n * 4) ||
+        gn_overlap(gradient, m * n * 4, weights, m * n * 4))
         return GN_K_OVERLAP;
     gn_adaptation()->fade(input_trace, rule->membrane, x, n);
     gn_pool_run(pool, step_rows, &job, (m + ROWS - 1) / ROWS);
@@ -91,8 +91,8 @@ int gn_eprop_flush(size_t m, size_t n, const float *eligibility, float *gradient
         return GN_K_SIZE;
     if (m && n && (!eligibility || !gradient || !signal))
         return GN_K_NULL;
-    if (gn_adapt_overlap(gradient, m * n * 4, eligibility, m * n * 4) ||
-        gn_adapt_overlap(gradient, m * n * 4, signal, m * 4))
+    if (gn_overlap(gradient, m * n * 4, eligibility, m * n * 4) ||
+        gn_overlap(gradient, m * n * 4, signal, m * 4))
         return GN_K_OVERLAP;
     if (n)
         gn_pool_run(pool, flush_rows, &job, (m + ROWS - 1) / ROWS);
@@ -105,7 +105,7 @@ int gn_eprop_apply(float *weights, float *gradient, size_t count, float rate)
         return GN_K_SIZE;
     if (count && (!weights || !gradient))
         return GN_K_NULL;
-    if (gn_adapt_overlap(weights, count * 4, gradient, count * 4))
+    if (gn_overlap(weights, count * 4, gradient, count * 4))
         return GN_K_OVERLAP;
     gn_adaptation()->eprop_apply(weights, gradient, count, rate);
     return GN_K_OK;

@@ -11,7 +11,7 @@ int gn_ewc_fisher(float *fisher, const float *gradient, size_t n, float keep)
         return GN_K_NULL;
     if (!(keep >= 0 && keep <= 1))
         return GN_K_VALUE;
-    if (gn_adapt_overlap(fisher, n * 4, gradient, n * 4))
+    if (gn_overlap(fisher, n * 4, gradient, n * 4))
         return GN_K_OVERLAP;
     gn_adaptation()->fisher(fisher, gradient, n, keep);
     return GN_K_OK;
@@ -38,8 +38,8 @@ int gn_ewc_step(float *parameters, const float *gradient, const float *anchor, c
         return GN_K_SIZE;
     if (n && (!parameters || !anchor || !fisher))
         return GN_K_NULL;
-    if (gn_adapt_overlap(parameters, n * 4, anchor, n * 4) || gn_adapt_overlap(parameters, n * 4, fisher, n * 4) ||
-        (gradient && gn_adapt_overlap(parameters, n * 4, gradient, n * 4)))
+    if (gn_overlap(parameters, n * 4, anchor, n * 4) || gn_overlap(parameters, n * 4, fisher, n * 4) ||
+        (gradient && gn_overlap(parameters, n * 4, gradient, n * 4)))
         return GN_K_OVERLAP;
     gn_adaptation()->ewc_step(parameters, gradient, anchor, fisher, n, rate, strength);
     return GN_K_OK;

@@ -33,10 +33,10 @@ int gn_lora_forward(const float *x, size_t n, size_t d_in, size_t d_out, size_t 
         return GN_K_SIZE;
     if (n && ((d_in && (!x || !down)) || (d_out && (!up || !out))))
         return GN_K_NULL;
-    if ((out != job.lora.base && gn_adapt_overlap(out, n * d_out * 4, job.lora.base, n * d_out * 4)) ||
-        ((base || out != x) && gn_adapt_overlap(out, n * d_out * 4, x, n * d_in * 4)) ||
-        gn_adapt_overlap(out, n * d_out * 4, down, rank * d_in * 4) ||
-        gn_adapt_overlap(out, n * d_out * 4, up, rank * d_out * 4))
+    if ((out != job.lora.base && gn_overlap(out, n * d_out * 4, job.lora.base, n * d_out * 4)) ||
+        ((base || out != x) && gn_overlap(out, n * d_out * 4, x, n * d_in * 4)) ||
+        gn_overlap(out, n * d_out * 4, down, rank * d_in * 4) ||
+        gn_overlap(out, n * d_out * 4, up, rank * d_out * 4))
         return GN_K_OVERLAP;
     if (!n || !d_out)
         return GN_K_OK;
@@ -103,10 +103,10 @@ int gn_lora_gradient(const float *x, const float *grad, size_t n, size_t d_in, s
         return GN_K_NULL;
     if (identity && grad_x && d_in != d_out)
         return GN_K_SIZE;
-    if (gn_adapt_overlap(d_down, rank * d_in * 4, down, rank * d_in * 4) ||
-        gn_adapt_overlap(d_up, rank * d_out * 4, up, rank * d_out * 4) ||
-        (grad_x && (gn_adapt_overlap(grad_x, n * d_in * 4, grad, n * d_out * 4) ||
-                    gn_adapt_overlap(grad_x, n * d_in * 4, x, n * d_in * 4))))
+    if (gn_overlap(d_down, rank * d_in * 4, down, rank * d_in * 4) ||
+        gn_overlap(d_up, rank * d_out * 4, up, rank * d_out * 4) ||
+        (grad_x && (gn_overlap(grad_x, n * d_in * 4, grad, n * d_out * 4) ||
+                    gn_overlap(grad_x, n * d_in * 4, x, n * d_in * 4))))
         return GN_K_OVERLAP;
     project(x, grad, n, d_in, d_out, rank, down, up, scale, hidden, pulled);
     spread(d_down, d_in, n, rank, pulled, x, 1);
@@ -127,9 +127,9 @@ int gn_lora_learn(const float *x, const float *grad, size_t n, size_t d_in, size
     float *hidden = scratch, *pulled = hidden + (status == GN_K_OK && n ? n * rank : 0);
     if (status != GN_K_OK || !n)
         return status;
-    if (gn_adapt_overlap(down, rank * d_in * 4, x, n * d_in * 4) ||
-        gn_adapt_overlap(up, rank * d_out * 4, grad, n * d_out * 4) ||
-        gn_adapt_overlap(down, rank * d_in * 4, up, rank * d_out * 4))
+    if (gn_overlap(down, rank * d_in * 4, x, n * d_in * 4) ||
+        gn_overlap(up, rank * d_out * 4, grad, n * d_out * 4) ||
+        gn_overlap(down, rank * d_in * 4, up, rank * d_out * 4))
         return GN_K_OVERLAP;
     project(x, grad, n, d_in, d_out, rank, down, up, scale, hidden, pulled);
     spread(down, d_in, n, rank, pulled, x, -rate);

@@ -1,6 +1,7 @@
 /* What a level gives the adaptation's functions: loops over whole arrays, sizes already checked. */
 #ifndef GN_ADAPTATION_OPS_H
 #define GN_ADAPTATION_OPS_H
+#include "base/sizes.h"
 #include "ganglion/kernels/adaptation.h"
 
 enum { GN_LORA_RANK_MAX = 256 };
@@ -39,13 +40,6 @@ extern const struct gn_adaptation_ops gn_adaptation_serial, gn_adaptation_haswel
     gn_adaptation_neon;
 
 const struct gn_adaptation_ops *gn_adaptation(void); /* the table of the level in use */
-
-/* Whether two arrays share a byte. */
-static inline int gn_adapt_overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
-{
-    uintptr_t p = (uintptr_t)a, q = (uintptr_t)b;
-    return p < q + b_bytes && q < p + a_bytes;
-}
 
 /* Whether a * b elements of 8 bytes cannot be. */
 static inline int gn_adapt_too_many(size_t a, size_t b) { return b && a > SIZE_MAX / 16 / b; }

@@ -60,7 +60,7 @@ int gn_patterns_add(gn_patterns *bank, const float *vector, float quality, size_
     scale = inverse_length(vector, bank->dim);
     if (!isfinite(scale) || !isfinite(quality) || quality < 0)
         return GN_K_VALUE;
-    if (gn_adapt_overlap(bank->vectors, bank->capacity * bank->dim * 4, vector, bank->dim * 4))
+    if (gn_overlap(bank->vectors, bank->capacity * bank->dim * 4, vector, bank->dim * 4))
         return GN_K_OVERLAP;
     at = bank->count < bank->capacity ? bank->count++ : least(bank);
     for (size_t i = 0; i < bank->dim; i++)
@@ -185,7 +185,7 @@ int gn_patterns_search(const gn_patterns *bank, const float *query, size_t k, ui
     scale = inverse_length(query, bank->dim);
     if (!isfinite(scale))
         return GN_K_VALUE;
-    if (gn_adapt_overlap(place, k * 4, query, bank->dim * 4) || gn_adapt_overlap(cosine, k * 4, query, bank->dim * 4))
+    if (gn_overlap(place, k * 4, query, bank->dim * 4) || gn_overlap(cosine, k * 4, query, bank->dim * 4))
         return GN_K_OVERLAP;
     if (!k)
         return GN_K_OK;

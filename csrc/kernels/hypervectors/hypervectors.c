@@ -55,8 +55,8 @@ int gn_hv_bind(const uint64_t *a, size_t n, const uint64_t *b, size_t b_n, size_
         return GN_K_SIZE;
     if (n && (!a || !b || !out))
         return GN_K_NULL;
-    if ((n && gn_hv_overlap(out, 8 * n * words, a, 8 * n * words) && out != a) ||
-        (n && gn_hv_overlap(out, 8 * n * words, b, 8 * b_n * words) && (out != b || b_n != n)))
+    if ((n && gn_overlap(out, 8 * n * words, a, 8 * n * words) && out != a) ||
+        (n && gn_overlap(out, 8 * n * words, b, 8 * b_n * words) && (out != b || b_n != n)))
         return GN_K_OVERLAP;
     for (size_t i = 0; i < n; i++) {
         gn_hypervectors()->bind(a + i * words, b + (b_n == n ? i * words : 0), words, out + i * words);
@@ -74,7 +74,7 @@ int gn_hv_complement(const uint64_t *a, size_t n, size_t bits, uint64_t *out)
         return status;
     if (n && (!a || !out))
         return GN_K_NULL;
-    if (out != a && gn_hv_overlap(out, 8 * n * words, a, 8 * n * words))
+    if (out != a && gn_overlap(out, 8 * n * words, a, 8 * n * words))
         return GN_K_OVERLAP;
     for (size_t i = 0; i < n; i++) {
         for (size_t w = 0; w < words; w++)
@@ -115,7 +115,7 @@ int gn_hv_permute(const uint64_t *a, size_t n, size_t bits, int64_t shift, uint6
         return status;
     if (n && (!a || !out))
         return GN_K_NULL;
-    if (gn_hv_overlap(out, 8 * n * words, a, 8 * n * words))
+    if (gn_overlap(out, 8 * n * words, a, 8 * n * words))
         return GN_K_OVERLAP;
     by = shift % (int64_t)bits < 0 ? bits - (size_t) - (shift % (int64_t)bits) : (size_t)(shift % (int64_t)bits);
     for (size_t i = 0; i < n; i++, a += words, out += words) {
@@ -183,7 +183,7 @@ int gn_hv_bundle(const uint64_t *vectors, size_t n, size_t bits, int ties, uint6
         return GN_K_NULL;
     if (ties < GN_HV_TIES_NEIGHBOUR || ties > GN_HV_TIES_ONE)
         return GN_K_VALUE;
-    if (n && gn_hv_overlap(out, 8 * job.words, vectors, 8 * n * job.words))
+    if (n && gn_overlap(out, 8 * job.words, vectors, 8 * n * job.words))
         return GN_K_OVERLAP;
     gn_pool_run(pool, bundle_words, &job, (job.words + GN_HV_BUNDLE_WORDS - 1) / GN_HV_BUNDLE_WORDS);
     out[job.words - 1] &= tail_mask(bits);

@@ -1,6 +1,7 @@
 /* What the family's own files share. */
 #ifndef GN_HYPERVECTORS_H
 #define GN_HYPERVECTORS_H
+#include "base/sizes.h"
 #include "ganglion/kernels/hypervectors.h"
 #include "hypervectors/ops.h"
 
@@ -10,10 +11,4 @@
 /* GN_K_OK when n vectors of that many bits can exist. */
 int gn_hv_check(size_t n, size_t bits);
 
-/* Whether two arrays share a byte. */
-static inline int gn_hv_overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
-{
-    uintptr_t p = (uintptr_t)a, q = (uintptr_t)b;
-    return p < q + b_bytes && q < p + a_bytes;
-}
 #endif

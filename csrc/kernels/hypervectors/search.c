@@ -85,8 +85,8 @@ static int comparable(const struct comparing *job, const void *out)
 /* Whether `count` four-byte results share a byte with an input. */
 static int overlapping(const struct comparing *job, const void *out, size_t count)
 {
-    return gn_hv_overlap(out, count * 4, job->queries, job->m * job->words * 8) ||
-           gn_hv_overlap(out, count * 4, job->keys, job->n * job->words * 8);
+    return gn_overlap(out, count * 4, job->queries, job->m * job->words * 8) ||
+           gn_overlap(out, count * 4, job->keys, job->n * job->words * 8);
 }
 
 static int compare_all(struct comparing *job, const void *out, gn_pool *pool)
