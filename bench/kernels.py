@@ -27,7 +27,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ganglion import kernels
 from harness import complain, describe_machine, signals_unwind
 from kernel_cases.case import Call, Case, Timed, present
 from kernel_report import write_page
@@ -249,15 +248,22 @@ def versions() -> dict[str, str]:
     return found
 
 
+def levels() -> tuple[str, list[str]]:
+    """The level in use, and all of this machine. Loads numpy, so not before kernel_cases has set its threads."""
+    kernels = importlib.import_module("ganglion.kernels")
+    return kernels.isa(), kernels.isas()
+
+
 def run(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
     """Measure what was chosen; what was measured until Ctrl-C counts."""
     limits = peaks()
-    machine = {**describe_machine(), "isa": kernels.isa(), "isas": kernels.isas()}
+    isa, isas = levels()
+    machine = {**describe_machine(), "isa": isa, "isas": isas}
     machine |= {"peaks": limits, "libraries": versions()}
     print(json.dumps({"record": "machine", **machine}), flush=True)
     results: list[Result] = []
     for case in chosen(options.family or FAMILIES, options.only):
-        if case.needs and case.needs not in kernels.isas():
+        if case.needs and case.needs not in isas:
             absent = {
                 "record": "absent",
                 "family": case.family,

@@ -112,6 +112,11 @@ def test_a_run_gives_records_and_a_page(tmp_path: Path) -> None:
     assert "| exp of 4,096<br>" in page.read_text()
 
 
+def test_numpy_is_not_loaded_before_its_threads_are_set() -> None:
+    program = "import sys, kernels; assert 'kernel_cases' in sys.modules; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=BENCH).returncode == 0
+
+
 def test_wrong_use_is_64() -> None:
     for words in (["--family", "none"], ["--rounds", "2"], ["--rounds", "x"], ["extra"]):
         assert run(*words)[0] == 64
