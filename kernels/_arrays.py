@@ -146,6 +146,11 @@ def aligned(count: int, dtype: np.dtype[Any]) -> Array:
     return raw[skip : skip + count * dtype.itemsize].view(dtype)
 
 
+def kept_room(size: int) -> Any:
+    """`size` bytes for whoever holds them, a bound call's scratch or a state: aligned to 64; NULL for none."""
+    return ffi.from_buffer(aligned(size, U8)) if size else ffi.NULL
+
+
 def scratch(size: int) -> Any:
     """`size` bytes for the time of one call, from this thread's pool: a `void *` aligned to 64.
 
@@ -154,8 +159,8 @@ def scratch(size: int) -> Any:
     if not size:
         return ffi.NULL
     if size > _KEPT_BYTES_MAX:
-        return ffi.from_buffer(aligned(size, U8))
+        return kept_room(size)
     kept = getattr(_kept, "bytes", None)
     if kept is None or len(kept) < size:
-        kept = _kept.bytes = ffi.from_buffer(aligned(max(size, 1 << 16), U8))
+        kept = _kept.bytes = kept_room(max(size, 1 << 16))
     return kept

@@ -13,6 +13,7 @@ from ganglion.kernels._arrays import (
     Array,
     aligned,
     array,
+    kept_room,
     out_array,
     pointer,
     scratch,
@@ -156,7 +157,7 @@ class KeptCut:
     def __init__(self, nodes: int, edges_max: int) -> None:
         self.nodes, self.edges_max = _count(nodes, "nodes", 2), _count(edges_max, "edges_max")
         size = _room(lib.gn_cut_state_bytes(self.nodes, self.edges_max), "edges_max")
-        self._state = ffi.from_buffer(aligned(size, U8))
+        self._state = kept_room(size)
         self._scratch = _room(lib.gn_cut_scratch(self.nodes, self.edges_max), "edges_max")
         self._work, self._value = ffi.new("int *"), ffi.new("double *")
         check(lib.gn_cut_open(self._state, self.nodes, self.edges_max), "nodes")

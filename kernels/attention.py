@@ -30,8 +30,8 @@ from ganglion.kernels._arrays import (
     U8,
     U32,
     Array,
-    aligned,
     array,
+    kept_room,
     out_array,
     pointer,
     scratch,
@@ -129,9 +129,9 @@ def bind_sdpa(
         arguments, given, size, keep = _checked_typed(
             way, q, k, v, mask, bias, causal, scale, out, threads
         )
-        return Bound("sdpa", threads, way.function, (*arguments, _room(size)), given, keep)
+        return Bound("sdpa", threads, way.function, (*arguments, kept_room(size)), given, keep)
     arguments, result, size, keep = _checked(q, k, v, mask, bias, causal, scale, out, threads)
-    return Bound("sdpa", threads, lib.gn_sdpa, (*arguments, _room(size)), result, keep)
+    return Bound("sdpa", threads, lib.gn_sdpa, (*arguments, kept_room(size)), result, keep)
 
 
 def local_attention(
@@ -176,7 +176,7 @@ def bind_local_attention(
     arguments, result, size, keep = _checked(q, k, v, mask, bias, causal, scale, out, threads)
     rule = (arguments[0], _whole(window, "window"), _whole(globals, "globals"), *arguments[1:])
     function = lib.gn_sdpa_local
-    return Bound("local_attention", threads, function, (*rule, _room(size)), result, keep)
+    return Bound("local_attention", threads, function, (*rule, kept_room(size)), result, keep)
 
 
 def block_sparse(
@@ -224,7 +224,7 @@ def bind_block_sparse(
     arguments, result, size, keep = _checked(q, k, v, mask, bias, causal, scale, out, threads)
     starts, columns = (part.copy() for part in _layout(layout, block, q, k))
     rule = (arguments[0], block, pointer(starts), pointer(columns), *arguments[1:])
-    return Bound("layout", threads, lib.gn_sdpa_blocks, (*rule, _room(size)), result, keep)
+    return Bound("layout", threads, lib.gn_sdpa_blocks, (*rule, kept_room(size)), result, keep)
 
 
 def bigbird_layout(
@@ -400,10 +400,6 @@ def _flags(value: Any, name: str) -> Array:
 def _is_bool(value: Any) -> bool:
     kind = str(getattr(value, "dtype", ""))
     return kind in ("bool", "torch.bool") or getattr(value, "format", "") == "?"
-
-
-def _room(size: int) -> Any:
-    return ffi.from_buffer(aligned(size, U8))
 
 
 def _whole(value: int, name: str) -> int:

@@ -30,9 +30,9 @@ from ganglion.kernels._arrays import (
     U8,
     U64,
     Array,
-    aligned,
     array,
     halves,
+    kept_room,
     out_array,
     pointer,
     scratch,
@@ -114,7 +114,7 @@ def bind_distances(
     """`distances` of these arrays, to call many times."""
     function, arguments, result, size = _prepared(queries, keys, metric, sums, out, threads)
     if size >= 0:
-        arguments = (*arguments, _owned(size))
+        arguments = (*arguments, kept_room(size))
     return Bound(metric, threads, function, arguments, result)
 
 
@@ -187,7 +187,7 @@ def bind_nearest(
 ) -> Bound[tuple[Array, Array]]:
     """`nearest` of these arrays, to call many times."""
     arguments, results, size = _prepared_nearest(queries, keys, k, metric, out, threads)
-    return Bound("nearest", threads, lib.gn_nearest, (*arguments, _owned(size)), results)
+    return Bound("nearest", threads, lib.gn_nearest, (*arguments, kept_room(size)), results)
 
 
 def _quick(queries: Any, keys: Array, code: int, out: Any) -> Array | None:
@@ -221,10 +221,6 @@ def _quick(queries: Any, keys: Array, code: int, out: Any) -> Array | None:
     except (BufferError, ValueError):
         return None
     return None if status else out
-
-
-def _owned(size: int) -> Any:
-    return _from_buffer(aligned(size, U8)) if size else _NULL
 
 
 def _code(metric: str) -> int:

@@ -21,8 +21,8 @@ from ganglion.kernels._arrays import (
     U8,
     U32,
     Array,
-    aligned,
     array,
+    kept_room,
     out_array,
     pointer,
     scratch,
@@ -144,7 +144,7 @@ def bind_multi_head(
     """`multi_head` of these arrays, to call many times."""
     shape, arguments, result, keep = _checked(x, layer, context, mask, bias, causal, scale, out)
     size = _size(lib.gn_multi_head_scratch(shape, layer.differential is not None, count(threads)))
-    room = ffi.from_buffer(aligned(max(size, 1), U8))
+    room = kept_room(max(size, 1))
     whole = (*arguments, pointer(result), room)
     return Bound("multi_head", threads, lib.gn_multi_head, whole, result, keep)
 

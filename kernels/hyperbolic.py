@@ -12,17 +12,16 @@ from typing import Any, Literal
 
 from ganglion.kernels._arrays import (
     F32,
-    U8,
     Array,
-    aligned,
     array,
+    kept_room,
     out_array,
     pointer,
     scratch,
     shaped,
 )
 from ganglion.kernels._call import Bound, Pool, call, check, count
-from ganglion.kernels._kernels import ffi, lib
+from ganglion.kernels._kernels import lib
 
 __all__ = [
     "attention",
@@ -120,7 +119,7 @@ def bind_attention(
     arguments, result, size = _attention(
         queries, keys, values, model, mean, curvature, temperature, out, threads
     )
-    room = ffi.from_buffer(aligned(size, U8)) if size else ffi.NULL
+    room = kept_room(size)
     return Bound("attention", threads, lib.gn_hyperbolic_attention, (*arguments, room), result)
 
 

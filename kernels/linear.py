@@ -14,17 +14,16 @@ import numpy as np
 
 from ganglion.kernels._arrays import (
     F32,
-    U8,
     Array,
-    aligned,
     array,
+    kept_room,
     out_array,
     pointer,
     scratch,
     shaped,
 )
 from ganglion.kernels._call import Bound, Pool, call, check, count
-from ganglion.kernels._kernels import ffi, lib
+from ganglion.kernels._kernels import lib
 
 __all__ = [
     "bind_linear_attention",
@@ -91,7 +90,7 @@ def bind_linear_attention(
 ) -> Bound[Array]:
     """`linear_attention` of these arrays, to call many times."""
     arguments, result, size = _full(queries, keys, values, projection, scale, out, threads)
-    room = ffi.from_buffer(aligned(size, U8))
+    room = kept_room(size)
     return Bound("linear_attention", threads, lib.gn_linear_attention, (*arguments, room), result)
 
 
@@ -142,7 +141,7 @@ def bind_linear_causal(
 ) -> Bound[Array]:
     """`linear_causal` of these arrays, to call many times: each call goes on from `state`."""
     arguments, result, size = _causal(queries, keys, values, projection, state, scale, out, threads)
-    room = ffi.from_buffer(aligned(size, U8))
+    room = kept_room(size)
     return Bound("linear_causal", threads, lib.gn_linear_causal, (*arguments, room), result)
 
 

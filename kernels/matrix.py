@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ganglion.kernels._arrays import F32, U8, Array, aligned, array, out_array, pointer, scratch
+from ganglion.kernels._arrays import F32, Array, array, kept_room, out_array, pointer, scratch
 from ganglion.kernels._call import Bound, Pool, call, count
-from ganglion.kernels._kernels import ffi, lib
+from ganglion.kernels._kernels import lib
 
 __all__ = ["bind_matmul_nn", "bind_matmul_nt", "matmul_nn", "matmul_nt"]
 
@@ -39,19 +39,15 @@ def matmul_nn(a: Any, b: Any, *, out: Any = None, threads: int | Pool = 1) -> Ar
 def bind_matmul_nt(a: Any, b: Any, *, out: Any = None, threads: int | Pool = 1) -> Bound[Array]:
     """`matmul_nt` of these arrays, to call many times."""
     arguments, result, size = _checked(a, b, out, True, threads)
-    room = _owned(size)
+    room = kept_room(size)
     return Bound("matmul_nt", threads, lib.gn_matmul_nt, (*arguments, room), result)
 
 
 def bind_matmul_nn(a: Any, b: Any, *, out: Any = None, threads: int | Pool = 1) -> Bound[Array]:
     """`matmul_nn` of these arrays, to call many times."""
     arguments, result, size = _checked(a, b, out, False, threads)
-    room = _owned(size)
+    room = kept_room(size)
     return Bound("matmul_nn", threads, lib.gn_matmul_nn, (*arguments, room), result)
-
-
-def _owned(size: int) -> Any:
-    return ffi.from_buffer(aligned(size, U8)) if size else ffi.NULL
 
 
 def _checked(

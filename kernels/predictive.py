@@ -14,7 +14,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ganglion.kernels._arrays import F32, F64, U8, Array, aligned, array, out_array, pointer, shaped
+from ganglion.kernels._arrays import (
+    F32,
+    F64,
+    U8,
+    Array,
+    array,
+    kept_room,
+    out_array,
+    pointer,
+    shaped,
+)
 from ganglion.kernels._call import INTEGERS, Bound, check
 from ganglion.kernels._kernels import ffi, lib
 
@@ -153,7 +163,7 @@ class VectorEncoder:
         if not 0 < bound < 1.7e38:
             raise ValueError(f"bound: {bound!r} is not a positive float32")
         settings = (float(bound), *_settings(trend, key_every, beat, epoch))
-        memory = _from_buffer(aligned(lib.gn_vector_encoder_size(n), U8))
+        memory = kept_room(lib.gn_vector_encoder_size(n))
         self._state = ffi.cast("gn_vector_encoder *", memory)
         self._frame = np.empty(lib.gn_vector_frame_max(n), U8)
         self._length = _new("size_t *")
@@ -181,7 +191,7 @@ class VectorDecoder:
 
     def __init__(self, n: int) -> None:
         self.n = _count(n, "n", _N_MAX, 1)
-        self._memory = _from_buffer(aligned(lib.gn_vector_decoder_size(n), U8))
+        self._memory = kept_room(lib.gn_vector_decoder_size(n))
         self._state = ffi.cast("gn_vector_decoder *", self._memory)
         self._outcome = _new("int *")
         check(lib.gn_vector_decoder_init(self._state, n), "n")
@@ -233,7 +243,7 @@ class TelemetryEncoder:
             raise ValueError("bounds: one is negative or not finite")
         self.fields = len(given)
         settings = _settings(trend, key_every, beat, epoch)
-        memory = _from_buffer(aligned(lib.gn_telemetry_encoder_size(self.fields), U8))
+        memory = kept_room(lib.gn_telemetry_encoder_size(self.fields))
         self._state = ffi.cast("gn_telemetry_encoder *", memory)
         self._frame = np.empty(lib.gn_telemetry_frame_max(self.fields), U8)
         self._length = _new("size_t *")
@@ -270,7 +280,7 @@ class TelemetryDecoder:
 
     def __init__(self, fields: int) -> None:
         self.fields = _count(fields, "fields", _FIELDS_MAX, 1)
-        self._memory = _from_buffer(aligned(lib.gn_telemetry_decoder_size(fields), U8))
+        self._memory = kept_room(lib.gn_telemetry_decoder_size(fields))
         self._state = ffi.cast("gn_telemetry_decoder *", self._memory)
         self._outcome = _new("int *")
         self._time = _new("int64_t *")

@@ -13,10 +13,9 @@ import numpy as np
 
 from ganglion.kernels._arrays import (
     F32,
-    U8,
     Array,
-    aligned,
     array,
+    kept_room,
     out_array,
     pointer,
     scratch,
@@ -80,7 +79,7 @@ def bind_selective_scan(
     arguments, result, size = _scan(
         x, delta, a_log, b, c, skip, gate, delta_bias, softplus, state, out
     )
-    room = ffi.from_buffer(aligned(size, U8))
+    room = kept_room(size)
     return Bound("selective_scan", threads, lib.gn_selective_scan, (*arguments, room), result)
 
 

@@ -16,10 +16,10 @@ import numpy as np
 from ganglion.kernels._arrays import (
     F32,
     I32,
-    U8,
     Array,
     aligned,
     array,
+    kept_room,
     mask_array,
     out_array,
     pointer,
@@ -126,7 +126,7 @@ def bind_top(
 
 def _bound(name: str, given: Any, results: Any, out: Any, threads: int | Pool) -> Bound[Any]:
     x, mask, stride, rows, n, k, sorted = given
-    room = ffi.from_buffer(aligned(_room(n, k, count(threads)), U8))
+    room = kept_room(_room(n, k, count(threads)))
     if count(threads) > 1:
         return Bound(name, threads, lib.gn_kwta, (*given[:6], int(sorted), *results, room), out)
     plan, keep = _plan(mask, stride, rows, n, k, sorted, (*results, room))
@@ -251,7 +251,7 @@ class _Plan:
     def __init__(self, n: int, k: int, sorted: bool) -> None:
         self.indices, self.values = np.empty(k, I32), np.empty(k, F32)
         self.held = 0 if n <= _PLAN_OWNS_MAX else _room(n, k, 1)  # 0: it owns its scratch
-        room = ffi.from_buffer(aligned(_room(n, k, 1), U8)) if not self.held else _NULL
+        room = kept_room(_room(n, k, 1)) if not self.held else _NULL
         arrays = (pointer(self.indices), pointer(self.values), room)
         self.pointer, self.struct = _plan(_NULL, 0, 1, n, k, sorted, arrays)
 
@@ -444,7 +444,7 @@ class Workspace:
                 f"capacity, width, history: {capacity}, {width}, {history} are not in 1..64, 0..2^20, 0..65536"
             )
         self.capacity, self.width = capacity, width
-        self._state = ffi.from_buffer(aligned(size, U8))
+        self._state = kept_room(size)
         check(lib.gn_workspace_init(self._state, *given, _finite(floor, "floor")), "floor")
 
     def offer(self, id: int, salience: float, content: Any = None) -> tuple[str, int | None]:
