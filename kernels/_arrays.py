@@ -38,6 +38,7 @@ _CTYPES = {
     U64: ffi.typeof("uint64_t[]"),
 }
 _BOOL = np.dtype(np.bool_)
+SIZE_MAX = 2 ** (8 * ffi.sizeof("size_t")) - 1  # a scratch whose sizes overflow
 _KEPT_BYTES_MAX = 64 << 20
 _ALIGNMENT = 64
 _from_buffer = ffi.from_buffer
@@ -132,6 +133,21 @@ def out_array(
         if np.may_share_memory(found, other):
             raise ValueError(f"{name}: overlaps an input")
     return found
+
+
+def broadcast(name: str, shape: tuple[int, ...], full: tuple[int, ...], strides: Any) -> None:
+    """Fill the strides of batch, heads and rows that repeat `shape` over `full`, which ends with rows and columns.
+
+    Raises ValueError: it does not broadcast; columns are never repeated.
+    """
+    fits = 1 <= len(shape) <= len(full) and shape[-1] == full[-1]
+    if not fits or any(n not in (1, m) for n, m in zip(shape[::-1], full[::-1], strict=False)):
+        raise ValueError(f"{name}: shape {shape} does not broadcast to {full}")
+    step = shape[-1]
+    for axis in range(2, len(shape) + 1):
+        size = shape[-axis]
+        strides[4 - axis] = step if size > 1 else 0
+        step *= size
 
 
 def pointer(value: Array) -> Any:

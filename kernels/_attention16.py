@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ganglion.kernels._arrays import F32, U16, Array, array, halves, out_array
-from ganglion.kernels._kernels import ffi, lib
+from ganglion.kernels._arrays import F32, SIZE_MAX, U16, Array, array, halves, out_array
+from ganglion.kernels._kernels import lib
 
 PRECISIONS = ("f32", "f32x3")
 F16 = np.dtype(np.float16)
-_SIZE_MAX = 2 ** (8 * ffi.sizeof("size_t")) - 1
 
 
 class Way:
@@ -62,7 +61,7 @@ class Way:
             size = sizes[self.kind, threads] = int(
                 lib.gn_sdpa_typed_scratch(self.kind, shape, threads)
             )
-            if size == _SIZE_MAX:
+            if size == SIZE_MAX:
                 raise ValueError("q: too large")
         return size
 

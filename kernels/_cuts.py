@@ -9,6 +9,7 @@ import numpy as np
 from ganglion.kernels._arrays import (
     F64,
     I32,
+    SIZE_MAX,
     U8,
     Array,
     aligned,
@@ -23,7 +24,6 @@ from ganglion.kernels._call import Bound, check
 from ganglion.kernels._kernels import ffi, lib
 
 _NULL = ffi.NULL
-_SIZE_MAX = int(ffi.cast("size_t", -1))
 WORK = ("kept", "flow", "search")
 
 
@@ -45,7 +45,7 @@ def _count(value: Any, name: str, least: int = 0) -> int:
 
 
 def _room(size: int, name: str) -> int:
-    if size == _SIZE_MAX:
+    if size == SIZE_MAX:
         raise ValueError(f"{name}: too large")
     return size
 

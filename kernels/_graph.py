@@ -10,6 +10,7 @@ import numpy as np
 from ganglion.kernels._arrays import (
     F32,
     I32,
+    SIZE_MAX,
     U8,
     Array,
     aligned,
@@ -23,7 +24,6 @@ from ganglion.kernels._call import Bound, Pool, call, check
 from ganglion.kernels._kernels import ffi
 
 _NULL = ffi.NULL
-_SIZE_MAX = int(ffi.cast("size_t", -1))
 
 
 class Job:
@@ -37,7 +37,7 @@ class Job:
     ) -> None:  # fmt: skip
         """before: C's arguments up to the first output; after: from there to the scratch (a size of None: it has
         none) and the pool (threads None: none)."""
-        if size == _SIZE_MAX:
+        if size == SIZE_MAX:
             raise ValueError(f"{name}: sizes are too large")
         self.name, self.function, self.graph, self.inputs = name, function, graph, inputs
         self.before, self.after, self.out, self.size, self.threads = (

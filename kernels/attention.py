@@ -27,10 +27,12 @@ import numpy as np
 
 from ganglion.kernels._arrays import (
     F32,
+    SIZE_MAX,
     U8,
     U32,
     Array,
     array,
+    broadcast,
     kept_room,
     out_array,
     pointer,
@@ -51,7 +53,6 @@ __all__ = [
 ]
 
 _NULL = ffi.NULL
-_SIZE_MAX = 2 ** (8 * ffi.sizeof("size_t")) - 1
 _BOOL = np.dtype(np.bool_)
 _F32_MAX = float(np.finfo(np.float32).max)
 _FLOATS = ffi.typeof("float[]")
@@ -261,7 +262,7 @@ class _Plan:
         size = self.sizes.get(threads)
         if size is None:
             size = self.sizes[threads] = lib.gn_sdpa_scratch(self.shape, threads)
-            if size == _SIZE_MAX:
+            if size == SIZE_MAX:
                 raise ValueError("q: too large")
         return size
 
@@ -302,8 +303,10 @@ def _plan(
     shape.scale, shape.causal = scale, bool(causal)
     lib.gn_sdpa_dense(shape)
     full = (batch, heads, queries, keys)[4 - max(len(q), 1) :] if len(q) > 1 else (keys,)
-    _broadcast("mask", mask, full, shape.mask_strides)
-    _broadcast("bias", bias, full, shape.bias_strides)
+    if mask is not None:
+        broadcast("mask", mask, full, shape.mask_strides)
+    if bias is not None:
+        broadcast("bias", bias, full, shape.bias_strides)
     return _Plan(shape, (*q[:-1], v[-1]))
 
 
@@ -315,20 +318,6 @@ def _keep_plan(q: Shape, k: Shape, v: Shape, causal: bool, scale: float | None) 
         _plans.clear()
     plan = _plans[q, k, v, causal, scale] = _plan(q, k, v, None, None, causal, scale)
     return plan
-
-
-def _broadcast(name: str, shape: Shape | None, full: Shape, strides: Any) -> None:
-    """Strides of batch, heads and rows that repeat `shape` over `full`."""
-    if shape is None:
-        return
-    fits = 1 <= len(shape) <= len(full) and shape[-1] == full[-1]
-    if not fits or any(n not in (1, m) for n, m in zip(shape[::-1], full[::-1], strict=False)):
-        raise ValueError(f"{name}: shape {shape} does not broadcast to {full}")
-    step = shape[-1]
-    for axis in range(2, len(shape) + 1):
-        size = shape[-axis]
-        strides[4 - axis] = step if size > 1 else 0
-        step *= size
 
 
 def _checked(

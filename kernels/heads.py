@@ -18,10 +18,12 @@ import numpy as np
 
 from ganglion.kernels._arrays import (
     F32,
+    SIZE_MAX,
     U8,
     U32,
     Array,
     array,
+    broadcast,
     kept_room,
     out_array,
     pointer,
@@ -46,7 +48,6 @@ __all__ = [
 ]
 
 _NULL = ffi.NULL
-_SIZE_MAX = 2 ** (8 * ffi.sizeof("size_t")) - 1
 _BOOL = np.dtype(np.bool_)
 
 Expert = Callable[[Array, Array], Any]
@@ -150,7 +151,7 @@ def bind_multi_head(
 
 
 def _size(size: int) -> int:
-    if size == _SIZE_MAX:
+    if size == SIZE_MAX:
         raise ValueError("x: too large")
     return size
 
@@ -205,14 +206,7 @@ def _broadcast(value: Any, name: str, full: tuple[int, ...], steps: Any, keep: l
         found = array(plain.view(U8) if plain.dtype == _BOOL else plain, name, U8)
     else:
         found = array(found, name, F32)
-    shape = found.shape
-    fits = 1 <= len(shape) <= 4 and shape[-1] == full[-1]
-    if not fits or any(n not in (1, m) for n, m in zip(shape[::-1], full[::-1], strict=False)):
-        raise ValueError(f"{name}: shape {shape} does not broadcast to {full}")
-    step = shape[-1]
-    for axis in range(2, len(shape) + 1):
-        steps[4 - axis] = step if shape[-axis] > 1 else 0
-        step *= shape[-axis]
+    broadcast(name, found.shape, full, steps)
     keep.append(found)
     return pointer(found)
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from ganglion.kernels._arrays import (
     F32,
+    SIZE_MAX,
     U32,
     U64,
     Array,
@@ -49,7 +50,6 @@ __all__ = [
 
 _NULL = ffi.NULL
 _FLOATS = ffi.typeof("float[]")
-_SIZE_MAX = 2 ** (8 * ffi.sizeof("size_t")) - 1
 _from_buffer = ffi.from_buffer
 _ndarray, _empty = np.ndarray, np.empty
 _hopfield = lib.gn_hopfield
@@ -107,7 +107,7 @@ def _limits(steps: int, tolerance: float) -> None:
 @lru_cache(maxsize=256)
 def _room(n: int, d: int, m: int) -> int:
     size: int = lib.gn_hopfield_scratch(n, d, m)
-    if size == _SIZE_MAX:
+    if size == SIZE_MAX:
         raise ValueError("patterns: too large")
     return size
 
@@ -301,7 +301,7 @@ def recall_groups(
     states = out_array(out, "out", asked.shape, F32, (stored, asked, top))
     found = GroupRecall(states, np.empty((m, k), U32), np.empty((m, k), F32), np.empty(m, U32))
     size = lib.gn_hopfield_groups_scratch(groups, d, m, k)
-    if size == _SIZE_MAX:
+    if size == SIZE_MAX:
         raise ValueError("queries: too large")
     room = scratch(size)
     call(
@@ -412,7 +412,7 @@ def hdc_vote(
         raise ValueError(f"values: {rows} rows for {n} keys")
     result = out_array(out, "out", asked.shape, U64, (asked, stored, given))
     size = lib.gn_hdc_vote_scratch(m, n)
-    if size == _SIZE_MAX:
+    if size == SIZE_MAX:
         raise ValueError("queries: too many")
     call(
         "hdc_vote", threads, lib.gn_hdc_vote, pointer(asked), m, pointer(stored), pointer(given), n,
